@@ -1,0 +1,130 @@
+"""Configuration read once, checked completely: plain mappings in, frozen dataclasses out.
+
+`params.yaml` is parsed here and nowhere else; below, every function takes the section it needs.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from banet.errors import ConfigError
+from banet.model.config import BANetConfig
+from banet.parsing import parse, read_yaml
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValidationParams:
+    """Which training data is held out to choose the best weights and the champion."""
+
+    sequences: tuple[str, ...]  # whole sequences, names or patterns such as `rocket_*`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkParams:
+    """What the model is trained on."""
+
+    name: str  # a manifest in data/benchmarks/
+    variant: str  # which blurred images, e.g. GoPro's `blur` or `blur_gamma`
+    validation: ValidationParams
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossParams:
+    """Eq. (8)."""
+
+    fft_weight: float  # lambda; the paper's 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseParams:
+    """One phase of training: fresh Adam state and schedule, the weights of the phase before."""
+
+    steps: int | None = None  # optimizer steps; either this or epochs
+    epochs: int | None = None  # passes over the training pairs
+    crop: int  # side of the square training crop, pixels
+    batch_size: int  # pairs an optimizer step, summed over workers
+    lr_start: float  # Sec. 4.1: 1.0e-4
+    lr_end: float  # Sec. 4.1: 1.0e-7
+    warmup_steps: int = 0  # linear from zero to lr_start
+    schedule: Literal["cosine"] = "cosine"  # stepped every optimizer step; reaches lr_end at the last
+    optimizer: Literal["adam"] = "adam"  # Sec. 4.1: betas 0.9, 0.999
+    clip_norm: float | None = None  # largest gradient norm; none in the paper
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.epochs is None):
+            raise ConfigError("a phase has either steps or epochs, exactly one of them")
+        for key in ("steps", "epochs", "crop", "batch_size"):
+            value = getattr(self, key)
+            if value is not None and value < 1:
+                raise ConfigError(f"{key} must be at least 1, got {value}")
+        if self.crop % 2:
+            raise ConfigError(f"crop must be even, got {self.crop}")
+        if not 0 <= self.lr_end <= self.lr_start:
+            raise ConfigError(f"0 <= lr_end <= lr_start must hold, got {self.lr_end} and {self.lr_start}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipeParams:
+    """How the model is trained."""
+
+    name: str
+    seed: int  # samples, initial weights
+    init_from: str | None  # weights to start from: a folder or a models:/ URI
+    phases: tuple[PhaseParams, ...]
+    loss: LossParams
+    log_every: int  # optimizer steps between points of the training curve
+    validate_every: int  # optimizer steps between validations, each with a checkpoint
+
+    def __post_init__(self) -> None:
+        if not self.phases:
+            raise ConfigError("recipe.phases is empty: a training has at least one phase")
+        for key in ("log_every", "validate_every"):
+            if getattr(self, key) < 1:
+                raise ConfigError(f"recipe.{key} must be at least 1, got {getattr(self, key)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterParams:
+    """Where it is trained; the result does not depend on it beyond the order of floating-point sums."""
+
+    workers: int  # DDP processes
+    cpus_per_worker: float  # logical CPUs of Ray; the data stream needs one more in all
+    gpus_per_worker: float
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ConfigError(f"cluster.workers must be at least 1, got {self.workers}")
+        if self.cpus_per_worker <= 0 or self.gpus_per_worker < 0:
+            raise ConfigError("cluster.cpus_per_worker must be above 0 and gpus_per_worker not below")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Params:
+    """The whole of `params.yaml`."""
+
+    benchmark: BenchmarkParams
+    evaluate_on: tuple[str, ...]
+    model: BANetConfig
+    recipe: RecipeParams
+    cluster: ClusterParams
+
+    def __post_init__(self) -> None:
+        for phase in self.recipe.phases:
+            if phase.batch_size % self.cluster.workers:
+                raise ConfigError(
+                    f"recipe.phases: batch_size {phase.batch_size} does not divide among "
+                    f"cluster.workers {self.cluster.workers}: change one of them"
+                )
+        if self.benchmark.name not in self.evaluate_on:
+            raise ConfigError(
+                f"evaluate_on {list(self.evaluate_on)} lacks the training benchmark {self.benchmark.name!r}: add it"
+            )
+
+
+def read_params(path: Path) -> Params:
+    """Read `params.yaml`.
+
+    Raises:
+        ConfigError: unknown, missing or mistyped keys, values out of range, or no readable YAML, in one line.
+    """
+    return parse(Params, read_yaml(path), where=path.name)

@@ -1,0 +1,1 @@
+"""Benchmarks, archives, synthesis, shards, sampling, augmentation, streaming."""

@@ -1,0 +1,48 @@
+"""Random crops, flips and quarter turns (Sec. 4.1), the same for every image of a pair."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from banet.errors import DataError
+from banet.image import Image
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Augmentation:
+    """One draw: a square crop at (top, left), flipped, then turned."""
+
+    top: int  # pixels
+    left: int  # pixels
+    crop: int  # side, pixels
+    flip_horizontal: bool
+    flip_vertical: bool
+    quarter_turns: int  # counter-clockwise, 0 to 3
+
+    def __call__(self, image: Image) -> Image:
+        """Return the crop, uint8 (crop, crop, 3), contiguous."""
+        patch = image[self.top : self.top + self.crop, self.left : self.left + self.crop]
+        if self.flip_horizontal:
+            patch = patch[:, ::-1]
+        if self.flip_vertical:
+            patch = patch[::-1]
+        return np.ascontiguousarray(np.rot90(patch, self.quarter_turns))
+
+
+def draw_augmentation(rng: np.random.Generator, height: int, width: int, crop: int, *, where: str) -> Augmentation:
+    """Draw a crop uniformly over all its exact places, flips with probability 1/2, and 0 to 3 quarter turns.
+
+    Raises:
+        DataError: the image, named by `where`, is smaller than the crop.
+    """
+    if crop > min(height, width):
+        raise DataError(f"{where} is {height}x{width}, smaller than the training crop {crop}: lower recipe.phases crop")
+    top, left, horizontal, vertical, turns = rng.integers(0, [height - crop + 1, width - crop + 1, 2, 2, 4])
+    return Augmentation(
+        top=int(top),
+        left=int(left),
+        crop=crop,
+        flip_horizontal=bool(horizontal),
+        flip_vertical=bool(vertical),
+        quarter_turns=int(turns),
+    )

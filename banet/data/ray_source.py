@@ -1,0 +1,55 @@
+"""Ray Data streams one rank's samples, in their order, without an end between epochs."""
+
+import logging
+import math
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import ray
+import torch
+from ray.data._internal.execution.execution_callback import ExecutionCallback
+from torch import Tensor
+
+from banet.data.sampling import RankSlice
+from banet.data.training import TrainingSet
+
+SAMPLES_PER_TASK = 256
+TASK_CPUS = 0.5  # logical CPUs of Ray
+PREFETCHED_BATCHES = 4
+PAUSE_SECONDS = 0.02  # between two looks of Ray Data's scheduler at its tasks
+
+
+def stream(data: TrainingSet, part: RankSlice, *, batches: int, crop: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield batches of blurred and sharp crops, each uint8 (size, crop, crop, 3) in RGB.
+
+    Every rank builds its own stream from sample numbers alone; no rank waits for another's samples.
+    """
+
+    def samples(block: dict[str, npt.NDArray[np.int64]]) -> dict[str, npt.NDArray[np.uint8]]:
+        blurred, sharp = data.samples(part.numbers(block["id"]), crop)
+        return {"blurred": blurred, "sharp": sharp}
+
+    context = ray.data.DataContext.get_current()
+    context.execution_options.preserve_order = True
+    context.enable_progress_bars = False
+    if _Pause not in context.custom_execution_callback_classes:
+        context.custom_execution_callback_classes.append(_Pause)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    count = batches * part.size
+    blocks = math.ceil(count / SAMPLES_PER_TASK)
+    dataset = ray.data.range(count, override_num_blocks=blocks).map_batches(
+        samples, batch_size=None, num_cpus=TASK_CPUS, zero_copy_batch=True
+    )
+    for batch in dataset.iter_torch_batches(
+        batch_size=part.size, prefetch_batches=PREFETCHED_BATCHES, dtypes=torch.uint8
+    ):
+        yield batch["blurred"], batch["sharp"]
+
+
+class _Pause(ExecutionCallback):  # type: ignore[misc]
+    """Ray Data's scheduler spins while its output is full, and takes the trainer's core and lock; it may rest."""
+
+    def on_execution_step(self, executor: object) -> None:
+        time.sleep(PAUSE_SECONDS)

@@ -1,0 +1,245 @@
+"""Shards: a benchmark as Parquet, one row a pair, a column a kind of image, pixels as they are.
+
+A row: key, split, sequence, height, width, and for `sharp` and each variant the RGB pixels, uint8, row by row. Every
+page carries a checksum, so that damage is noticed where it is read. `summary.json` beside them tells what is there.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from hashlib import file_digest, sha256
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from banet.data.archive import SHARP
+from banet.errors import DataError
+from banet.files import whole_file, write_atomically
+from banet.image import Image
+from banet.parsing import parse
+
+SUMMARY = "summary.json"
+ROWS_PER_SHARD = 256
+REMEDY = "run the shard stage again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """One row: the images of a pair, each uint8 RGB (H, W, 3)."""
+
+    key: str  # sequence/frame, unique in the benchmark
+    split: str
+    sequence: str
+    images: dict[str, Image]  # by kind: `sharp`, a variant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardFile:
+    """One Parquet file."""
+
+    name: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What a folder of shards holds."""
+
+    benchmark: str
+    variants: tuple[str, ...]
+    digest: str  # SHA-256 over the digests of the shards: names these data
+    counts: dict[str, dict[str, int]]  # split: {sequence: pairs}
+    blurred_psnr: dict[str, dict[str, float]]  # split: {variant: mean PSNR of the blurred input, dB}
+    files: tuple[ShardFile, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Where a pair lies."""
+
+    shard: int
+    row: int
+    key: str
+    split: str
+    sequence: str
+
+
+class ShardFolder:
+    """A folder of shards, open for random access to single rows; it can be sent to other processes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.summary = read_summary(folder)
+        for file in self.summary.files:
+            _require_size(folder / file.name, file.bytes)
+
+    def __reduce__(self) -> tuple[type["ShardFolder"], tuple[Path]]:
+        return ShardFolder, (self.folder,)
+
+    def verify(self) -> None:
+        """Read every shard once and compare it with its digest.
+
+        Raises:
+            DataError: names the damaged shard.
+        """
+        for file in self.summary.files:
+            if _sha256(self.folder / file.name) != file.sha256:
+                raise DataError(f"the shard {self.folder / file.name} is not what was written: {REMEDY}")
+
+    def rows(self, split: str) -> list[Row]:
+        """Return the rows of one split in the order of their keys.
+
+        Raises:
+            DataError: the split is empty or unknown, or a shard is damaged.
+        """
+        if not self.summary.counts.get(split):
+            known = ", ".join(self.summary.counts) or "nothing"
+            raise DataError(f"{self.folder} has no pairs in the split {split!r}: it has {known}")
+        rows = []
+        for i, file in enumerate(self.summary.files):
+            try:
+                columns = self._file(i).read(["key", "split", "sequence"]).to_pylist()
+            except (pa.ArrowException, OSError, ValueError) as error:
+                reason = " ".join(str(error).split())
+                raise DataError(f"{self.folder / file.name} is damaged ({reason}): {REMEDY}") from None
+            if len(columns) != file.rows:
+                raise DataError(f"{self.folder / file.name} has {len(columns)} rows, not {file.rows}: {REMEDY}")
+            rows += [Row(i, j, r["key"], r["split"], r["sequence"]) for j, r in enumerate(columns)]
+        return sorted((row for row in rows if row.split == split), key=lambda row: row.key)
+
+    def read(self, row: Row, kinds: tuple[str, ...]) -> Pair:
+        """Read the images of one row.
+
+        Raises:
+            DataError: a kind that the shards do not hold, or a damaged page.
+        """
+        unknown = [kind for kind in kinds if kind not in (SHARP, *self.summary.variants)]
+        if unknown:
+            known = ", ".join(self.summary.variants)
+            raise DataError(f"{self.folder} holds no variant {unknown[0]!r}: it holds {known} (benchmark.variant)")
+        name = self.summary.files[row.shard].name
+        try:
+            table = self._file(row.shard).read_row_group(row.row, ["height", "width", *kinds])
+            shape = (table["height"][0].as_py(), table["width"][0].as_py(), 3)
+            images = {kind: np.frombuffer(table[kind][0].as_buffer(), np.uint8).reshape(shape) for kind in kinds}
+        except (pa.ArrowException, OSError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise DataError(f"{self.folder / name} is damaged at {row.key} ({reason}): {REMEDY}") from None
+        return Pair(key=row.key, split=row.split, sequence=row.sequence, images=images)
+
+    def _file(self, shard: int) -> pq.ParquetFile:
+        return _open_shard(self.folder / self.summary.files[shard].name)
+
+
+def read_pairs(folder: Path, *, split: str, columns: tuple[str, ...] = ("blur", SHARP)) -> Iterator[Pair]:
+    """Read all pairs of a split, one after the other, in the order of their keys."""
+    shards = ShardFolder(folder)
+    for row in shards.rows(split):
+        yield shards.read(row, columns)
+
+
+def read_summary(folder: Path) -> Summary:
+    """Read what a folder of shards says of itself.
+
+    Raises:
+        DataError: there are no shards, or the summary is damaged.
+    """
+    path = folder / SUMMARY
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise DataError(f"{folder} holds no shards ({SUMMARY} is missing): {REMEDY}") from None
+    except ValueError as error:
+        raise DataError(f"{path} is damaged ({error}): {REMEDY}") from None
+    return parse(Summary, values, where=str(path))
+
+
+class ShardWriter:
+    """Write pairs that come in order into shards of a new folder; `finish` adds the summary."""
+
+    def __init__(self, folder: Path, variants: tuple[str, ...]) -> None:
+        self.folder = folder
+        self.variants = variants
+        self.kinds = (SHARP, *variants)
+        self.files: list[ShardFile] = []
+        self.counts: dict[str, Counter[str]] = {}
+        self.psnr: dict[str, dict[str, list[float]]] = {}
+
+    def write(self, split: str, pairs: Iterable[tuple[Pair, dict[str, float]]]) -> None:
+        """Write one split: its pairs, each with the PSNR of its blurred images by variant, dB."""
+        batch: list[Pair] = []
+        for pair, scores in pairs:
+            self.counts.setdefault(split, Counter())[pair.sequence] += 1
+            for variant, value in scores.items():
+                self.psnr.setdefault(split, {}).setdefault(variant, []).append(value)
+            batch.append(pair)
+            if len(batch) == ROWS_PER_SHARD:
+                self._write_file(split, batch)
+                batch = []
+        if batch:
+            self._write_file(split, batch)
+
+    def finish(self, benchmark: str) -> Summary:
+        """Write and return the summary."""
+        names = "".join(f"{file.name} {file.sha256}\n" for file in self.files)
+        summary = Summary(
+            benchmark=benchmark,
+            variants=self.variants,
+            digest=_sha256_text(names),
+            counts={split: dict(counter) for split, counter in self.counts.items()},
+            blurred_psnr={split: {v: float(np.mean(x)) for v, x in by.items()} for split, by in self.psnr.items()},
+            files=tuple(self.files),
+        )
+        write_atomically(self.folder / SUMMARY, json.dumps(asdict(summary), indent=2) + "\n")
+        return summary
+
+    def _write_file(self, split: str, pairs: list[Pair]) -> None:
+        number = sum(file.name.startswith(f"{split}-") for file in self.files)
+        path = self.folder / f"{split}-{number:05d}.parquet"
+        names = ("key", "split", "sequence")
+        columns: dict[str, pa.Array] = {name: pa.array([getattr(pair, name) for pair in pairs]) for name in names}
+        for axis, name in enumerate(("height", "width")):
+            columns[name] = pa.array([pair.images[SHARP].shape[axis] for pair in pairs], pa.int32())
+        for kind in self.kinds:
+            columns[kind] = pa.array([pair.images[kind].tobytes() for pair in pairs], pa.large_binary())
+        with whole_file(path) as partial:
+            pq.write_table(
+                pa.table(columns),
+                partial,
+                row_group_size=1,  # a row is read alone
+                compression="none",
+                use_dictionary=False,
+                write_statistics=False,
+                write_page_checksum=True,
+            )
+        self.files.append(ShardFile(name=path.name, rows=len(pairs), bytes=path.stat().st_size, sha256=_sha256(path)))
+
+
+@lru_cache(maxsize=64)
+def _open_shard(path: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path} is damaged ({' '.join(str(error).split())}): {REMEDY}") from None
+
+
+def _require_size(path: Path, size: int) -> None:
+    if not path.is_file():
+        raise DataError(f"the shard {path} is missing: {REMEDY}")
+    if path.stat().st_size != size:
+        raise DataError(f"the shard {path} has {path.stat().st_size} bytes, not {size}: it is damaged, {REMEDY}")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return file_digest(stream, "sha256").hexdigest()
+
+
+def _sha256_text(text: str) -> str:
+    return sha256(text.encode()).hexdigest()

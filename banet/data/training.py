@@ -1,0 +1,68 @@
+"""The training set: samples by number, whole held-out sequences for validation."""
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from banet.data.archive import SHARP
+from banet.data.augmentation import draw_augmentation
+from banet.data.sampling import augmentation_rng, pair_of_sample
+from banet.data.shards import Row, ShardFolder
+from banet.errors import ConfigError
+
+Crops = npt.NDArray[np.uint8]
+"""RGB crops, uint8, (N, crop, crop, 3)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingSet:
+    """The training pairs of some shards; small, and the same in every process that it is sent to."""
+
+    folder: Path
+    variant: str
+    held_out: tuple[str, ...]  # sequences, or patterns of them, that validate and never train
+    seed: int
+
+    def samples(self, numbers: npt.NDArray[np.int64], crop: int) -> tuple[Crops, Crops]:
+        """Return blurred and sharp crops of the samples with these numbers, in their order."""
+        shards, rows = _open(self.folder), _split(self.folder, self.held_out)[0]
+        blurred, sharp = (np.empty((len(numbers), crop, crop, 3), dtype=np.uint8) for _ in range(2))
+        for i, k in enumerate(numbers):
+            pair = shards.read(rows[pair_of_sample(self.seed, int(k), len(rows))], (self.variant, SHARP))
+            height, width = pair.images[SHARP].shape[:2]
+            augment = draw_augmentation(augmentation_rng(self.seed, int(k)), height, width, crop, where=pair.key)
+            blurred[i], sharp[i] = augment(pair.images[self.variant]), augment(pair.images[SHARP])
+        return blurred, sharp
+
+    def training_rows(self) -> list[Row]:
+        """Return the rows that train, in the order of their keys."""
+        return _split(self.folder, self.held_out)[0]
+
+    def validation_rows(self) -> list[Row]:
+        """Return the held-out rows, in the order of their keys."""
+        return _split(self.folder, self.held_out)[1]
+
+
+@lru_cache(maxsize=4)
+def _open(folder: Path) -> ShardFolder:
+    return ShardFolder(folder)
+
+
+@lru_cache(maxsize=4)
+def _split(folder: Path, held_out: tuple[str, ...]) -> tuple[list[Row], list[Row]]:
+    rows = _open(folder).rows("train")
+    for pattern in held_out:
+        if not any(fnmatchcase(row.sequence, pattern) for row in rows):
+            known = ", ".join(sorted({row.sequence for row in rows}))
+            raise ConfigError(f"benchmark.validation.sequences: {pattern!r} matches none of {known}")
+    validation = [row for row in rows if any(fnmatchcase(row.sequence, pattern) for pattern in held_out)]
+    held = set(validation)
+    training = [row for row in rows if row not in held]
+    for name, chosen in (("trains", training), ("validates", validation)):
+        if not chosen:
+            raise ConfigError(f"benchmark.validation.sequences {list(held_out)}: with that nothing {name}")
+    return training, validation

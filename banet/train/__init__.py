@@ -1,0 +1,1 @@
+"""Training: the loop in plain torch, and the Ray worker that runs it in parallel."""

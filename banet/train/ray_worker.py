@@ -1,0 +1,215 @@
+"""Ray Train runs the loop in several DDP processes and keeps checkpoints; a run that was cut off goes on."""
+
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.train
+import ray.train.torch
+import torch
+import torch.distributed
+
+from banet.config import BenchmarkParams, ClusterParams, RecipeParams
+from banet.data.archive import SHARP
+from banet.data.ray_source import TASK_CPUS, stream
+from banet.data.sampling import RankSlice
+from banet.data.shards import ShardFolder
+from banet.data.training import TrainingSet
+from banet.errors import ResourceError
+from banet.metrics import psnr
+from banet.model import BANet, BANetConfig, load_weights
+from banet.parsing import parse
+from banet.restore import restore
+from banet.train.loop import Progress, Training, best_model, fit
+from banet.train.plan import PlannedPhase, plan
+
+STATE = "state.pt"
+STREAM_CPUS = 2 * TASK_CPUS  # logical CPUs that the data streams need beside the workers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingJob:
+    """All that a worker is told; it goes to Ray as a plain mapping and comes back through `parse`."""
+
+    shards: str  # absolute path
+    benchmark: BenchmarkParams
+    model: BANetConfig
+    recipe: RecipeParams  # init_from, if any, is an absolute path of a folder
+    cluster: ClusterParams
+
+    @property
+    def data(self) -> TrainingSet:
+        """The training set."""
+        return TrainingSet(
+            folder=Path(self.shards),
+            variant=self.benchmark.variant,
+            held_out=self.benchmark.validation.sequences,
+            seed=self.recipe.seed,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingResult:
+    """What a finished run leaves."""
+
+    model: BANet  # with the best weights
+    best_step: int
+    best_psnr: float  # dB, on the held-out images
+    steps: int
+
+
+def launch(
+    job: TrainingJob, *, storage: Path, name: str, on_progress: Callable[[int, Mapping[str, float]], None]
+) -> TrainingResult:
+    """Train on the cluster that RAY_ADDRESS names, else on this machine; go on if a run of this name was cut off.
+
+    Args:
+        job: what to train.
+        storage: folder for checkpoints, seen by all nodes.
+        name: of the run, one per set of parameters and data.
+        on_progress: is told step and metrics, in another process: it must be picklable.
+
+    Raises:
+        ResourceError: fewer logical CPUs or GPUs than the run needs.
+    """
+    start_ray()
+    require_resources(job.cluster)
+    trainer = ray.train.torch.TorchTrainer(
+        work,
+        train_loop_config=asdict(job),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=job.cluster.workers,
+            use_gpu=job.cluster.gpus_per_worker > 0,
+            resources_per_worker=_resources(job.cluster),
+        ),
+        torch_config=ray.train.torch.TorchConfig(backend="nccl" if job.cluster.gpus_per_worker else "gloo"),
+        run_config=ray.train.RunConfig(
+            name=name,
+            storage_path=str(storage),
+            failure_config=ray.train.FailureConfig(max_failures=2),
+            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
+            callbacks=[_TellProgress(on_progress)],
+            logging_config=ray.train.LoggingConfig(log_level="ERROR"),
+        ),
+    )
+    result = trainer.fit()
+    with result.checkpoint.as_directory() as folder:
+        state = torch.load(Path(folder) / STATE, map_location="cpu", weights_only=True)
+    best = state["best"]
+    model = best_model(state, BANet(job.model))
+    return TrainingResult(model=model, best_step=best["step"], best_psnr=best["psnr"], steps=state["step"])
+
+
+def work(config: dict[str, Any]) -> None:
+    """One DDP process: build the model, go on from a checkpoint if there is one, train, validate, report."""
+    logging.getLogger("ray.train").setLevel(logging.ERROR)
+    job = parse(TrainingJob, config, where="training job")
+    context = ray.train.get_context()
+    rank, ranks = context.get_world_rank(), context.get_world_size()
+    if not torch.cuda.is_available():
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
+    phases = plan(job.recipe.phases, len(job.data.training_rows()))
+    torch.manual_seed(job.recipe.seed)
+    model = BANet(job.model) if job.recipe.init_from is None else load_weights(Path(job.recipe.init_from)).train()
+    model = model.to(ray.train.torch.get_device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
+    training = Training(model, job.recipe, phases)
+    _resume(training)
+
+    def batches(phase: PlannedPhase, step: int) -> Any:  # noqa: ANN401
+        params = phase.params
+        part = RankSlice(first=phase.sample_at(step), batch_size=params.batch_size, rank=rank, ranks=ranks)
+        return stream(job.data, part, batches=phase.last_step - step, crop=params.crop)
+
+    fit(
+        training,
+        ray.train.torch.prepare_model(model, move_to_device=False),
+        batches,
+        validate=lambda: validation_psnr(model, job.data, rank, ranks),
+        report=lambda progress: _report(training, progress, rank),
+    )
+
+
+def validation_psnr(model: BANet, data: TrainingSet, rank: int, ranks: int) -> float:
+    """Mean PSNR over all held-out images, dB, each rank restoring its share of them."""
+    shards = ShardFolder(data.folder)
+    total = torch.zeros(2, dtype=torch.float64)
+    for row in data.validation_rows()[rank::ranks]:
+        images = shards.read(row, (data.variant, SHARP)).images
+        total += torch.tensor([psnr(restore(model, images[data.variant]), images[SHARP]), 1.0], dtype=torch.float64)
+    _sum_over_ranks(total)
+    return float(total[0] / total[1])
+
+
+def start_ray() -> None:
+    """Connect to the cluster that RAY_ADDRESS names, or start one on this machine."""
+    if not ray.is_initialized():
+        quiet = ray.LoggingConfig(log_level="ERROR")  # the progress is ours to tell
+        ray.init(include_dashboard=False, logging_level="ERROR", logging_config=quiet)
+
+
+def require_resources(cluster: ClusterParams) -> None:
+    """Check that the cluster holds the workers and the data streams; Ray would wait without an end.
+
+    Raises:
+        ResourceError: names what is there, what is needed and the parameters to change.
+    """
+    there = ray.cluster_resources()
+    needed = cluster.workers * cluster.cpus_per_worker + STREAM_CPUS
+    if there.get("CPU", 0) < needed:
+        raise ResourceError(
+            f"Ray has {there.get('CPU', 0):g} logical CPUs, the run needs {needed:g} ({cluster.workers} workers x "
+            f"{cluster.cpus_per_worker:g} and {STREAM_CPUS:g} for the data): lower cluster.workers or "
+            "cluster.cpus_per_worker, or add nodes"
+        )
+    gpus = cluster.workers * cluster.gpus_per_worker
+    if there.get("GPU", 0) < gpus:
+        raise ResourceError(
+            f"Ray has {there.get('GPU', 0):g} GPUs, the run needs {gpus:g}: lower cluster.gpus_per_worker or workers"
+        )
+
+
+class _TellProgress(ray.train.UserCallback):  # type: ignore[misc]
+    """Runs in Ray's controller; passes on what rank 0 reports."""
+
+    def __init__(self, on_progress: Callable[[int, Mapping[str, float]], None]) -> None:
+        self.on_progress = on_progress
+
+    def after_report(self, run_context: object, metrics: list[dict[str, Any]], checkpoint: object) -> None:
+        values = dict(metrics[0])
+        self.on_progress(int(values.pop("step")), {k: v for k, v in values.items() if v is not None})
+
+
+def _report(training: Training, progress: Progress, rank: int) -> None:
+    loss = torch.tensor([progress.loss, 1.0], dtype=torch.float64)
+    _sum_over_ranks(loss)
+    metrics = asdict(progress) | {"loss": float(loss[0] / loss[1])}
+    if progress.validation_psnr is None or rank != 0:
+        ray.train.report(metrics)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        torch.save(training.state(), Path(folder) / STATE)
+        ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))
+
+
+def _resume(training: Training) -> None:
+    checkpoint = ray.train.get_checkpoint()
+    if checkpoint is not None:
+        with checkpoint.as_directory() as folder:
+            training.resume(torch.load(Path(folder) / STATE, map_location="cpu", weights_only=True))
+
+
+def _sum_over_ranks(values: torch.Tensor) -> None:
+    if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
+        on_device = values.to(ray.train.torch.get_device())
+        torch.distributed.all_reduce(on_device)
+        values.copy_(on_device)
+
+
+def _resources(cluster: ClusterParams) -> dict[str, float]:
+    gpus = {"GPU": cluster.gpus_per_worker} if cluster.gpus_per_worker else {}
+    return {"CPU": cluster.cpus_per_worker, **gpus}

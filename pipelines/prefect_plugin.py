@@ -1,0 +1,45 @@
+"""A plugin of Prefect's: inside this project, `prefect deployment run train-banet` means train-banet/train-banet.
+
+Prefect asks for FLOW/DEPLOYMENT. Its plugin hook is public, but the clients that look a deployment up are not: under a
+Prefect that has moved them this plugin does nothing, and the long form goes on working. `prefect.toml` switches it on.
+"""
+
+import functools
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from prefect.plugins import HookContext, register_hook
+
+CLIENTS = "prefect.client.orchestration._deployments.client"
+METHOD = "read_deployment_by_name"
+
+
+@register_hook
+def setup_environment(*, ctx: HookContext) -> None:
+    """Teach both clients of Prefect that a name without a slash is the flow's and the deployment's."""
+    accept_short_names(CLIENTS)
+
+
+def accept_short_names(module_name: str) -> None:
+    """Wrap the look-up of both clients in the module; where it or they are missing, do nothing."""
+    try:
+        module = import_module(module_name)
+    except ImportError:
+        return
+    for name in ("DeploymentClient", "DeploymentAsyncClient"):
+        client = getattr(module, name, None)
+        look_up = getattr(client, METHOD, None)
+        if callable(look_up) and not getattr(look_up, "accepts_short_names", False):
+            setattr(client, METHOD, _with_short_names(look_up))
+
+
+def _with_short_names(look_up: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a client's method, sync or async: what it returns, a deployment or a coroutine, is handed on as it is."""
+
+    @functools.wraps(look_up)
+    def wrapper(self: object, name: str, *args: object, **kwargs: object) -> object:
+        return look_up(self, name if "/" in name else f"{name}/{name}", *args, **kwargs)
+
+    wrapper.accepts_short_names = True  # type: ignore[attr-defined]
+    return wrapper

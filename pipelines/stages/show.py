@@ -1,0 +1,41 @@
+"""show: what `make demo` ends with, the table and where to look next."""
+
+from pathlib import Path
+
+from banet.errors import DataError
+from banet.tracking.store import connect, sqlite_file
+from pipelines.stages.face import run_command
+from pipelines.stages.outputs import REPORTS
+
+
+def show(reports: Path) -> str:
+    """The table of the last report, the path of the page, and the command that opens MLflow's UI.
+
+    Raises:
+        DataError: there is no report yet.
+    """
+    table = reports / "table.txt"
+    if not table.is_file():
+        raise DataError(f"{table} is missing: run `dvc repro` first")
+    store = connect()
+    database = sqlite_file(store.uri)
+    address = store.shown if database is None else f"sqlite:///{database.resolve()}"
+    command = f".venv/bin/mlflow ui --backend-store-uri {address} --host 127.0.0.1"
+    opened = command if database is not None else f"open {store.shown}"
+    return "\n".join(
+        (
+            table.read_text(encoding="utf-8"),
+            f"report      {(reports / 'index.html').resolve()}",
+            f"MLflow UI   {opened}",
+            "restore     .venv/bin/banet deblur PHOTO.jpg OUT.png",
+        )
+    )
+
+
+def main() -> None:
+    """Print it."""
+    print(show(REPORTS))  # noqa: T201
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,222 @@
+"""Shards: what is written comes back to the byte, and damage never passes for data."""
+
+import json
+import pickle
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from banet.data import shards as module
+from banet.data.shards import Pair, ShardFolder, ShardWriter, Summary, read_pairs
+from banet.errors import BanetError, DataError
+
+Make = Callable[..., Path]
+
+
+def pair(key: str, size: tuple[int, int], *, split: str = "train", seed: int = 0) -> Pair:
+    rng = np.random.default_rng([seed, *key.encode()])
+    images = {kind: rng.integers(0, 256, (*size, 3), dtype=np.uint8) for kind in ("sharp", "blur", "noisy")}
+    return Pair(key=key, split=split, sequence=key.partition("/")[0], images=images)
+
+
+PAIRS = [
+    pair("a/000001", (9, 14)),
+    pair("a/000002", (14, 9)),  # turned
+    pair("b/000001", (1, 1)),
+    pair("b/000002", (20, 7)),
+    pair("c/000001", (9, 14)),
+]
+
+
+def write(folder: Path, pairs: list[Pair] = PAIRS) -> Summary:
+    writer = ShardWriter(folder, ("blur", "noisy"))
+    for split in dict.fromkeys(p.split for p in pairs):
+        chosen = [p for p in pairs if p.split == split]
+        writer.write(split, ((p, {"blur": 20.0 + i, "noisy": 10.0}) for i, p in enumerate(chosen)))
+    return writer.finish("tiny")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(module, "ROWS_PER_SHARD", 2)
+    test = [pair("t/000001", (5, 6), split="test")]
+    write(tmp_path / "shards", PAIRS + test)
+    return tmp_path / "shards"
+
+
+def test_a_round_trip_is_exact(folder: Path) -> None:
+    shards = ShardFolder(folder)
+    rows = shards.rows("train")
+    assert [row.key for row in rows] == [p.key for p in PAIRS]
+    for row, expected in zip(reversed(rows), reversed(PAIRS), strict=True):  # any order
+        got = shards.read(row, ("noisy", "sharp", "blur"))
+        assert (got.key, got.split, got.sequence) == (expected.key, "train", expected.sequence)
+        for kind, image in expected.images.items():
+            assert got.images[kind].dtype == np.uint8
+            assert np.array_equal(got.images[kind], image)
+    shards.verify()
+
+
+def test_only_the_asked_kinds_are_read(folder: Path) -> None:
+    shards = ShardFolder(folder)
+    assert set(shards.read(shards.rows("test")[0], ("blur",)).images) == {"blur"}
+
+
+def test_all_pairs_of_a_split_come_in_the_order_of_their_keys(folder: Path) -> None:
+    got = list(read_pairs(folder, split="train"))
+    assert [p.key for p in got] == [p.key for p in PAIRS]
+    assert all(set(p.images) == {"blur", "sharp"} for p in got)
+    assert [p.key for p in read_pairs(folder, split="test")] == ["t/000001"]
+
+
+def test_keys_are_ordered_even_where_the_shards_are_not(tmp_path: Path) -> None:
+    write(tmp_path / "shards", PAIRS[::-1])
+    assert [p.key for p in read_pairs(tmp_path / "shards", split="train")] == [p.key for p in PAIRS]
+
+
+def test_the_summary_tells_what_is_there(folder: Path) -> None:
+    found = ShardFolder(folder).summary
+    assert found.benchmark == "tiny"
+    assert found.variants == ("blur", "noisy")
+    assert found.counts == {"train": {"a": 2, "b": 2, "c": 1}, "test": {"t": 1}}
+    assert found.blurred_psnr["train"] == {"blur": 22.0, "noisy": 10.0}
+    assert [(f.name, f.rows) for f in found.files] == [
+        ("train-00000.parquet", 2),
+        ("train-00001.parquet", 2),
+        ("train-00002.parquet", 1),
+        ("test-00000.parquet", 1),
+    ]
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*(f.name for f in found.files), "summary.json"])
+
+
+def test_the_same_pairs_make_the_same_bytes(tmp_path: Path) -> None:
+    one, two = write(tmp_path / "one"), write(tmp_path / "two")
+    assert one == two
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+    other = write(tmp_path / "other", [pair(p.key, p.images["sharp"].shape[:2], seed=1) for p in PAIRS])
+    assert other.digest != one.digest
+
+
+def test_a_folder_of_shards_can_be_sent_to_another_process(folder: Path) -> None:
+    sent = pickle.loads(pickle.dumps(ShardFolder(folder)))  # noqa: S301
+    assert sent.rows("train") == ShardFolder(folder).rows("train")
+
+
+def damaged(folder: Path, name: str, at: int, flip: int = 0xFF) -> Path:
+    """A copy of the folder with one byte changed; a fresh path, since open files are remembered by theirs."""
+    copy = folder.with_name(f"damaged-{at}-{flip}")
+    shutil.copytree(folder, copy)
+    content = bytearray((copy / name).read_bytes())
+    content[at] ^= flip
+    (copy / name).write_bytes(content)
+    return copy
+
+
+@pytest.mark.parametrize("kind", ["sharp", "blur"])
+def test_a_flipped_byte_of_a_pixel_is_found_where_it_is_read_and_by_verify(folder: Path, kind: str) -> None:
+    pixels = PAIRS[3].images[kind].tobytes()
+    at = (folder / "train-00001.parquet").read_bytes().index(pixels) + len(pixels) // 2
+    shards = ShardFolder(damaged(folder, "train-00001.parquet", at))
+    good, bad = (row for row in shards.rows("train") if row.shard == 1)
+    with pytest.raises(DataError, match=r"train-00001.parquet is damaged at b/000002 .*: run the shard stage again"):
+        shards.read(bad, (kind,))
+    assert np.array_equal(shards.read(good, (kind,)).images[kind], PAIRS[2].images[kind])
+    with pytest.raises(DataError, match=r"train-00001.parquet is not what was written: run the shard stage again"):
+        shards.verify()
+
+
+def contents(folder: Path) -> Iterator[tuple[str, bytes]]:
+    for got in read_pairs(folder, split="test", columns=("blur", "noisy", "sharp")):
+        yield got.key, b"".join(got.images[kind].tobytes() for kind in ("blur", "noisy", "sharp"))
+
+
+def test_no_flipped_byte_of_the_pages_passes_for_data(folder: Path) -> None:
+    name, expected = "test-00000.parquet", list(contents(folder))
+    size = (folder / name).stat().st_size
+    footer = int.from_bytes((folder / name).read_bytes()[-8:-4], "little") + 8
+    errors = 0
+    for at in range(4, size - footer, 7):
+        copy = damaged(folder, name, at)
+        try:
+            assert list(contents(copy)) == expected
+        except BanetError as error:
+            assert "\n" not in str(error)
+            errors += 1
+        shutil.rmtree(copy)
+    assert errors > 0.3 * (size - footer) / 7
+
+
+@pytest.mark.parametrize("from_end", [1, 6, 40])
+def test_a_damaged_footer_is_named(folder: Path, from_end: int) -> None:
+    size = (folder / "test-00000.parquet").stat().st_size
+    copy = damaged(folder, "test-00000.parquet", size - from_end)
+    with pytest.raises(DataError, match=r"not what was written"):
+        ShardFolder(copy).verify()
+    if from_end < 8:
+        with pytest.raises(DataError, match=r"test-00000.parquet is damaged \(.*\): run the shard stage again"):
+            ShardFolder(copy).rows("test")
+
+
+def test_a_truncated_shard_is_found_when_the_folder_is_opened(folder: Path) -> None:
+    path = folder / "train-00001.parquet"
+    size = path.stat().st_size
+    path.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(
+        DataError, match=rf"train-00001.parquet has {size - 7} bytes, not {size}: it is damaged, run the"
+    ):
+        ShardFolder(folder)
+
+
+def test_a_missing_shard_is_found_when_the_folder_is_opened(folder: Path) -> None:
+    (folder / "train-00002.parquet").unlink()
+    with pytest.raises(DataError, match=r"the shard .*train-00002.parquet is missing: run the shard stage again"):
+        ShardFolder(folder)
+
+
+def test_an_empty_folder_holds_no_shards(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(DataError, match=r"holds no shards \(summary.json is missing\): run the shard stage again"):
+            ShardFolder(folder)
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"benchmark": "x"}', "[]", "\x00"])
+def test_a_damaged_summary_is_named(folder: Path, content: str) -> None:
+    (folder / "summary.json").write_text(content)
+    with pytest.raises(BanetError, match=r"summary.json"):
+        ShardFolder(folder)
+
+
+def test_rows_that_do_not_fit_the_summary_are_noticed(folder: Path) -> None:
+    values = json.loads((folder / "summary.json").read_text())
+    values["files"][0]["rows"] = 3
+    (folder / "summary.json").write_text(json.dumps(values))
+    with pytest.raises(DataError, match=r"train-00000.parquet has 2 rows, not 3"):
+        ShardFolder(folder).rows("train")
+
+
+def test_an_unknown_split_is_named_with_the_known(folder: Path) -> None:
+    with pytest.raises(DataError, match=r"has no pairs in the split 'val': it has train, test"):
+        ShardFolder(folder).rows("val")
+    with pytest.raises(DataError, match="split 'val'"):
+        list(read_pairs(folder, split="val"))
+
+
+def test_an_unknown_variant_is_named_with_the_known(folder: Path) -> None:
+    shards = ShardFolder(folder)
+    with pytest.raises(DataError, match=r"holds no variant 'blur_gamma': it holds blur, noisy \(benchmark.variant\)"):
+        shards.read(shards.rows("test")[0], ("blur_gamma", "sharp"))
+
+
+def test_nothing_half_written_carries_a_final_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(table: object, path: Path, **_: object) -> None:
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pyarrow.parquet.write_table", fail)
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "shards")
+    assert list((tmp_path / "shards").iterdir()) == []

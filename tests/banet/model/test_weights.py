@@ -1,0 +1,76 @@
+"""Models on disk."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from banet.errors import ConfigError, ModelError
+from banet.model import BANet, BANetConfig, load_weights, save_weights, weights_digest
+
+SMALL = BANetConfig(stem_channels=4, channels=4, modules=1, fusion_channels=2)
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> tuple[Path, BANet]:
+    torch.manual_seed(0)
+    model = BANet(SMALL).to(memory_format=torch.channels_last)
+    save_weights(model, tmp_path / "model")
+    return tmp_path / "model", model
+
+
+def test_a_model_comes_back_exactly(saved: tuple[Path, BANet]) -> None:
+    folder, model = saved
+    loaded = load_weights(folder)
+    assert loaded.config == SMALL
+    assert not loaded.training
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor)
+
+
+def test_the_digest_depends_on_weights_and_configuration_alone(saved: tuple[Path, BANet], tmp_path: Path) -> None:
+    folder, model = saved
+    assert save_weights(model, tmp_path / "again") == weights_digest(folder)
+    with torch.no_grad():
+        model.output.bias[0] += 1
+    assert save_weights(model, tmp_path / "other") != weights_digest(folder)
+
+
+def test_missing_and_damaged_files_are_named(saved: tuple[Path, BANet], tmp_path: Path) -> None:
+    folder, _ = saved
+    with pytest.raises(ModelError, match=r"no model in .*nowhere"):
+        load_weights(tmp_path / "nowhere")
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-10])
+    with pytest.raises(ModelError, match=r"model.safetensors is damaged"):
+        load_weights(folder)
+    (folder / "config.json").write_text("{")
+    with pytest.raises(ModelError, match="not JSON"):
+        load_weights(folder)
+
+
+def test_tensors_that_do_not_fit_are_named(saved: tuple[Path, BANet]) -> None:
+    folder, _ = saved
+    tensors = load_file(folder / "model.safetensors")
+    save_file({k: v for k, v in tensors.items() if k != "output.bias"}, folder / "model.safetensors")
+    with pytest.raises(ModelError, match=r"lacks the tensor output\.bias"):
+        load_weights(folder)
+    save_file(tensors | {"output.bias": torch.zeros(4)}, folder / "model.safetensors")
+    with pytest.raises(ModelError, match=r"output\.bias has the shape \[4\], not \[3\]"):
+        load_weights(folder)
+    save_file(tensors | {"more": torch.zeros(4)}, folder / "model.safetensors")
+    with pytest.raises(ModelError, match="a tensor more"):
+        load_weights(folder)
+    save_file(tensors | {"output.bias": torch.full((3,), torch.nan)}, folder / "model.safetensors")
+    with pytest.raises(ModelError, match="not finite"):
+        load_weights(folder)
+
+
+def test_an_unknown_key_in_the_configuration_is_named(saved: tuple[Path, BANet]) -> None:
+    folder, _ = saved
+    config = folder / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"width": 3}))
+    with pytest.raises(ConfigError, match="width is unknown"):
+        load_weights(folder)

@@ -1,0 +1,81 @@
+"""params.yaml: what is accepted, and what each mistake says."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from banet.config import Params, read_params
+from banet.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def values() -> dict[str, object]:
+    return yaml.safe_load((ROOT / "params.yaml").read_text())  # type: ignore[no-any-return]
+
+
+def read(tmp_path: Path, values: object) -> Params:
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return read_params(path)
+
+
+def test_the_committed_parameters_are_valid(tmp_path: Path, values: dict[str, object]) -> None:
+    params = read(tmp_path, values)
+    assert params.benchmark.name == "mini"
+    assert params.model.kernels == (1, 3, 5, 7)
+
+
+def put(values: dict[str, object], path: str, value: object) -> dict[str, object]:
+    """Set a value at a dotted path; lists by number."""
+    *parents, last = path.split(".")
+    at: object = values
+    for key in parents:
+        at = at[int(key)] if isinstance(at, list) else at[key]  # type: ignore[index]
+    at[last] = value  # type: ignore[index]
+    return values
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("recipe.sed", 1, "recipe.sed is unknown: the keys here are name, seed"),
+        ("recipe.seed", "1", "recipe.seed must be a whole number, got str '1'"),
+        ("recipe.seed", True, "recipe.seed must be a whole number, got bool True"),
+        ("recipe.loss.fft_weight", "1e-2", r"fft_weight must be a number, got str '1e-2' \(YAML reads that as text"),
+        ("recipe.phases.0.lr_start", "fast", "lr_start must be a number, got str 'fast'$"),
+        ("recipe.phases.0.epochs", 3, "either steps or epochs"),
+        ("recipe.phases.0.batch_size", 5, "batch_size 5 does not divide among cluster.workers 2"),
+        ("recipe.phases.0.crop", 63, "crop must be even, got 63"),
+        ("recipe.phases.0.schedule", "step", "schedule must be one of cosine"),
+        ("recipe.phases", [], "recipe.phases is empty"),
+        ("recipe", None, "params.yaml: recipe must be a mapping"),
+        ("model.attention", "sa", "model.attention must be one of ba"),
+        ("model.kernels", 3, "model.kernels must be a list, each a whole number"),
+        ("evaluate_on", ["hide"], "lacks the training benchmark 'mini'"),
+        ("cluster.workers", 0, "cluster.workers must be at least 1"),
+    ],
+)
+def test_each_mistake_has_its_line(
+    tmp_path: Path, values: dict[str, object], path: str, value: object, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        read(tmp_path, put(values, path, value))
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith("params.yaml: ")
+
+
+def test_a_missing_key_is_named(tmp_path: Path, values: dict[str, object]) -> None:
+    del values["cluster"]["workers"]  # type: ignore[attr-defined]
+    with pytest.raises(ConfigError, match=r"cluster\.workers is missing: add it, a whole number"):
+        read(tmp_path, values)
+
+
+def test_a_file_that_is_missing_or_no_yaml_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"params\.yaml cannot be read"):
+        read_params(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("a: [1\nb: 2")
+    with pytest.raises(ConfigError, match=r"params\.yaml is not YAML"):
+        read_params(tmp_path / "params.yaml")

@@ -1,0 +1,78 @@
+"""Images at the border: exact there and back, and nothing guessed."""
+
+import numpy as np
+import pytest
+import torch
+
+from banet.errors import DataError
+from banet.image import require_image, to_image, to_tensor
+
+
+def test_every_level_comes_back_at_its_place() -> None:
+    image = np.arange(256 * 3, dtype=np.uint16).astype(np.uint8).reshape(16, 16, 3)
+    x = to_tensor(image)
+    assert x.shape == (1, 3, 16, 16)
+    assert x.dtype == torch.float32
+    assert x[0, 2, 1, 5] == image[1, 5, 2] / np.float32(255)
+    back = to_image(x)
+    assert back.dtype == np.uint8
+    assert np.array_equal(back, image)
+
+
+def test_the_range_is_fixed_and_not_taken_from_the_values() -> None:
+    dark = np.ones((2, 2, 3), dtype=np.uint8)
+    assert to_tensor(dark).max() == 1 / np.float32(255)
+
+
+def test_values_are_clamped_and_half_is_rounded_up() -> None:
+    levels = torch.tensor([-1.0, 0.0, 0.49, 0.5, 1.5, 2.5, 254.49, 254.5, 255.0, 900.0]) / 255
+    x = levels.view(1, 1, 1, -1).expand(1, 3, 1, -1)
+    assert to_image(x)[0, :, 0].tolist() == [0, 0, 0, 1, 2, 3, 254, 255, 255, 255]
+
+
+def test_other_memory_layouts_and_precisions_are_taken() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (6, 5, 3), dtype=np.uint8)
+    assert np.array_equal(to_image(to_tensor(image[::-1, ::2])), image[::-1, ::2])
+    assert np.array_equal(to_image(to_tensor(np.asfortranarray(image))), image)
+    x = to_tensor(image)
+    assert np.array_equal(to_image(x.double()), image)
+    assert np.array_equal(to_image(x.to(memory_format=torch.channels_last)), image)
+    assert np.array_equal(to_image(x.clone().requires_grad_()), image)
+
+
+def test_a_read_only_image_as_shards_give_it_is_copied_without_a_warning() -> None:
+    image = np.frombuffer(bytes(range(27)), np.uint8).reshape(3, 3, 3)
+    x = to_tensor(image)
+    x.zero_()
+    assert image.sum() == sum(range(27))
+
+
+def test_the_tensor_does_not_share_the_images_memory() -> None:
+    image = np.zeros((2, 2, 3), dtype=np.uint8)
+    x = to_tensor(image)
+    image[:] = 255
+    assert x.max() == 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.zeros((4, 5), np.uint8),
+        np.zeros((4, 5, 1), np.uint8),
+        np.zeros((4, 5, 4), np.uint8),
+        np.zeros((3, 4, 5), np.uint8),
+        np.zeros((1, 4, 5, 3), np.uint8),
+        np.zeros((0, 5, 3), np.uint8),
+        np.zeros((4, 5, 3), np.float32),
+        np.zeros((4, 5, 3), np.uint16),
+    ],
+)
+def test_what_is_no_image_is_refused_with_type_and_shape(wrong: np.ndarray) -> None:
+    with pytest.raises(DataError, match=r"photo.png must be uint8 RGB of shape \(H, W, 3\), got ") as caught:
+        require_image(wrong, "photo.png")
+    assert f"{wrong.dtype} of shape {wrong.shape}" in str(caught.value)
+
+
+def test_an_image_passes_unchanged() -> None:
+    image = np.zeros((1, 1, 3), np.uint8)
+    assert require_image(image) is image

@@ -1,0 +1,125 @@
+"""The loop in plain torch: it learns, schedules, keeps the best, and goes on to the bit."""
+
+import io
+import itertools
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from banet.config import LossParams, PhaseParams, RecipeParams
+from banet.errors import ModelError
+from banet.model import BANet, BANetConfig
+from banet.train.loop import Batch, Progress, Training, best_model, fit, train_step
+from banet.train.plan import PlannedPhase, plan
+
+MODEL = BANetConfig(stem_channels=4, channels=4, modules=1, fusion_channels=2)
+PHASES = (
+    PhaseParams(steps=6, crop=8, batch_size=2, lr_start=1e-3, lr_end=1e-5, warmup_steps=2, clip_norm=1.0),
+    PhaseParams(steps=4, crop=12, batch_size=2, lr_start=5e-4, lr_end=0.0),
+)
+RECIPE = RecipeParams(
+    name="test",
+    seed=0,
+    init_from=None,
+    phases=PHASES,
+    loss=LossParams(fft_weight=0.01),
+    log_every=1,
+    validate_every=2,
+)
+
+
+def new_training() -> Training:
+    torch.manual_seed(0)
+    return Training(BANet(MODEL), RECIPE, plan(PHASES, pairs=5))
+
+
+def batches(phase: PlannedPhase, step: int) -> Iterator[Batch]:
+    """Random crops that depend on the step alone."""
+    for at in range(step, phase.last_step):
+        generator = torch.Generator().manual_seed(at)
+        shape = (phase.params.batch_size, phase.params.crop, phase.params.crop, 3)
+        sharp = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+        yield sharp // 2, sharp
+
+
+def run(training: Training, scores: Iterator[float], stop_at: int | None = None) -> tuple[list[Progress], list[Any]]:
+    """Train; keep each progress, and the state at each validation as a checkpoint's bytes would."""
+    told: list[Progress] = []
+    states: list[Any] = []
+
+    def report(progress: Progress) -> None:
+        told.append(progress)
+        if progress.validation_psnr is not None:
+            stream = io.BytesIO()
+            torch.save(training.state(), stream)
+            states.append(stream)
+        if progress.step == stop_at:
+            raise KeyboardInterrupt
+
+    try:
+        fit(training, training.model, batches, lambda: next(scores), report)
+    except KeyboardInterrupt:
+        pass
+    return told, states
+
+
+def test_the_loss_falls() -> None:
+    training = new_training()
+    batch = next(batches(training.phases[0], 0))
+    losses = [float(train_step(training.model, batch, training.optimizer, 0.01, PHASES[0])) for _ in range(60)]
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_every_step_is_reported_and_validated_where_asked() -> None:
+    told, _ = run(new_training(), itertools.count(20.0))
+    assert [progress.step for progress in told] == list(range(1, 11))
+    assert [progress.step for progress in told if progress.validation_psnr is not None] == [2, 4, 6, 8, 10]
+
+
+def test_the_learning_rate_warms_up_and_ends_where_it_should_in_every_phase() -> None:
+    told, _ = run(new_training(), itertools.count(20.0))
+    rates = [progress.lr for progress in told]
+    assert rates[0] == pytest.approx(1e-3 / 3)
+    assert rates[1] == pytest.approx(1e-3 * 2 / 3)
+    assert rates[2] == pytest.approx(1e-3)
+    assert rates[5] == pytest.approx(1e-5)
+    assert rates[6] == pytest.approx(5e-4)
+    assert rates[9] == pytest.approx(0.0)
+
+
+def test_the_best_weights_are_kept() -> None:
+    training = new_training()
+    _, states = run(training, iter([20.0, 23.0, 21.0, 22.0, 22.5]))
+    assert (training.best.psnr, training.best.step) == (23.0, 4)
+    at_step_4 = torch.load(io.BytesIO(states[1].getvalue()), weights_only=True)
+    best = best_model(training.state(), BANet(MODEL))
+    for name, tensor in best.state_dict().items():
+        assert torch.equal(tensor, at_step_4["model"][name])
+
+
+@pytest.mark.parametrize("cut_at", [2, 4, 6, 8])
+def test_a_run_that_was_cut_off_ends_with_the_same_weights_to_the_bit(cut_at: int) -> None:
+    whole = new_training()
+    run(whole, itertools.count(20.0))
+    cut = new_training()
+    _, states = run(cut, itertools.count(20.0), stop_at=cut_at)
+    resumed = Training(BANet(MODEL), RECIPE, plan(PHASES, pairs=5))
+    resumed.resume(torch.load(io.BytesIO(states[-1].getvalue()), weights_only=True))
+    assert resumed.step == cut_at
+    run(resumed, itertools.count(20.0 + cut_at / 2))
+    assert resumed.finished
+    for name, tensor in whole.model.state_dict().items():
+        assert torch.equal(tensor, resumed.model.state_dict()[name]), name
+    assert resumed.best.step == whole.best.step
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
+    training = new_training()
+    with torch.no_grad():
+        training.model.output.bias.fill_(math.nan)
+    with pytest.raises(ModelError, match=r"loss is nan at step 1: lower lr_start"):
+        fit(training, training.model, batches, lambda: 0.0, lambda _: None)

@@ -1,0 +1,124 @@
+"""A folder of reports as the stages leave it, small but with real PNGs."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from pipelines.report import ReportInputs, read_inputs
+
+PARAMS = {
+    "benchmark": {"name": "mini", "validation": {"sequences": ["coffee_short", "coffee_long"]}},
+    "evaluate_on": ["mini"],
+    "recipe": {"seed": 0, "init_from": None, "phases": [{"steps": 90, "crop": 64}, {"steps": 10, "crop": 96}]},
+}
+
+
+def scores(psnr: float) -> dict[str, float]:
+    return {"psnr": psnr, "ssim_matlab3d": 0.80001 + psnr / 1000, "ssim_channel": 0.70001 + psnr / 1000}
+
+
+def change(before: float, after: float) -> dict[str, Any]:
+    return {"blurred": scores(before), "restored": scores(after), "gain": after - before}
+
+
+def metrics(benchmark: str, samples: int = 2) -> dict[str, Any]:
+    keys = [f"coffee_long/{i:06d}" for i in range(samples)]
+    return {
+        "benchmark": benchmark,
+        "variant": "blur",
+        "model": "banet-mini",
+        "version": 3,
+        "images": 36,
+        **change(25.12, 26.05),
+        "strata": {"short": {"images": 24, **change(27, 27.5)}, "long": {"images": 12, **change(22, 21.75)}},
+        "noise_free": {"variant": "blur_noise_free", **change(25.3, 26.1)},
+        "best_filter": {"filter": "unsharp sigma=1.0", "chosen_on": "train", "gain": 0.28, **scores(25.4)},
+        "samples": [
+            {"key": key, "blurred_psnr": 22.5, "restored_psnr": 23.25}
+            | {role: f"samples/{i}_{role}.png" for role in ("blurred", "restored", "sharp")}
+            for i, key in enumerate(keys)
+        ],
+    }
+
+
+def write_evaluation(folder: Path, values: dict[str, Any], size: tuple[int, int] = (30, 41)) -> None:
+    (folder / "samples").mkdir(parents=True)
+    (folder / "metrics.json").write_text(json.dumps(values))
+    rng = np.random.default_rng(0)
+    for sample in values["samples"]:
+        for role in ("blurred", "restored", "sharp"):
+            cv2.imwrite(str(folder / sample[role]), rng.integers(0, 256, (*size, 3), dtype=np.uint8))
+
+
+@pytest.fixture
+def reports(tmp_path: Path) -> Path:
+    """`reports/` after one whole run on `mini`."""
+    folder = tmp_path / "reports"
+    write_evaluation(folder / "evaluate" / "mini", metrics("mini"))
+    contents = {
+        "train.json": {
+            "steps": 100,
+            "best_step": 80,
+            "validation_psnr": 26.41,
+            "blurred_validation_psnr": 25.6,
+            "parameters": 1184323,
+            "run_id": "3f1c9be0",
+        },
+        "registered.json": {"name": "banet-mini", "version": 3, "digest": "9f86d081884c7d65" * 4, "run_id": "3f1c9be0"},
+        "promotion.json": {
+            "name": "banet-mini",
+            "champion_version": None,
+            "candidate_version": 3,
+            "moved": True,
+            "reason": "there was no champion",
+            "candidate_psnr": 26.41,
+            "champion_psnr": None,
+        },
+    }
+    for name, values in contents.items():
+        (folder / name).write_text(json.dumps(values))
+    with (folder / "training.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["step", "loss", "lr", "validation_psnr"])
+        for step in range(1, 101):
+            rows.writerow([step, 0.1 / step, 1e-3, 25.5 + step / 100 if step % 20 == 0 else ""])
+    return folder
+
+
+@pytest.fixture
+def read(reports: Path) -> Callable[..., ReportInputs]:
+    """Read the folder as it is now."""
+
+    def _read(*benchmarks: str, commit: str | None = "a1b2c3d4e5f60718") -> ReportInputs:
+        names = benchmarks or ("mini",)
+        return read_inputs(reports, benchmarks=names, params=PARAMS, package_version="0.1.0", commit=commit)
+
+    return _read
+
+
+@pytest.fixture
+def edit(reports: Path) -> Callable[[str, Callable[[dict[str, Any]], None]], None]:
+    """Change one JSON file in place."""
+
+    def _edit(name: str, change: Callable[[dict[str, Any]], None]) -> None:
+        values = json.loads((reports / name).read_text())
+        change(values)
+        (reports / name).write_text(json.dumps(values))
+
+    return _edit
+
+
+@pytest.fixture
+def add_benchmark(reports: Path) -> Callable[..., None]:
+    """Add an evaluation on another benchmark."""
+
+    def _add(name: str, *, samples: int = 1, size: tuple[int, int] = (30, 41)) -> None:
+        write_evaluation(reports / "evaluate" / name, metrics(name, samples), size)
+
+    return _add

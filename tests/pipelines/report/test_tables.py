@@ -1,0 +1,77 @@
+"""The tables say what was measured, rounded once and named fully."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pipelines.report import ReportInputs, report_text
+from pipelines.report.tables import decibels, report_markdown, results_table, strata_table
+
+Read = Callable[..., ReportInputs]
+Edit = Callable[[str, Callable[[dict[str, Any]], None]], None]
+
+
+def test_rows_of_the_results(read: Read) -> None:
+    table = results_table(read().evaluations[0])
+    assert table.caption == "mini (blur), 36 held-out images"
+    assert [(row.label, *row.figures) for row in table.rows] == [
+        ("blurred input", "25.12", "-", "0.8251", "0.7251"),
+        ("best single filter (unsharp sigma=1.0, chosen on train)", "25.40", "+0.28", "0.8254", "0.7254"),
+        ("restored", "26.05", "+0.93", "0.8261", "0.7261"),
+        ("blurred input, noise-free", "25.30", "-", "0.8253", "0.7253"),
+        ("restored, noise-free", "26.10", "+0.80", "0.8261", "0.7261"),
+    ]
+    assert [row.label for row in table.rows if row.strong] == ["restored"]
+
+
+def test_both_forms_of_ssim_are_named_everywhere(read: Read) -> None:
+    evaluation = read().evaluations[0]
+    for table in (results_table(evaluation), strata_table(evaluation)):
+        assert table is not None
+        assert table.headings[-2:] == ("SSIM matlab3d", "SSIM channel")
+        assert all(len(row.figures) == len(table.headings) - 1 for row in table.rows)
+
+
+def test_strata_show_losses_too(read: Read) -> None:
+    table = strata_table(read().evaluations[0])
+    assert table is not None
+    assert [(row.label, *row.figures[:3]) for row in table.rows] == [
+        ("short", "24", "27.00 -> 27.50", "+0.50"),
+        ("long", "12", "22.00 -> 21.75", "-0.25"),
+    ]
+
+
+def test_rows_without_their_scores_are_left_out(read: Read, edit: Edit) -> None:
+    edit("evaluate/mini/metrics.json", lambda m: m.update(noise_free=None, best_filter=None, strata={}))
+    evaluation = read().evaluations[0]
+    assert [row.label for row in results_table(evaluation).rows] == ["blurred input", "restored"]
+    assert strata_table(evaluation) is None
+
+
+def test_markdown(read: Read) -> None:
+    text = report_markdown(read())
+    assert text.startswith("# banet-mini version 3\n")
+    assert "|  | PSNR dB | gain dB | SSIM matlab3d | SSIM channel |\n| --- | ---: | ---: | ---: | ---: |\n" in text
+    assert "| **restored** | **26.05** | **+0.93** | **0.8261** | **0.7261** |\n" in text
+    assert "| short | 24 | 27.00 -> 27.50 | +0.50 |" in text
+
+
+def test_markdown_survives_a_bar_in_a_name(read: Read, edit: Edit) -> None:
+    edit("evaluate/mini/metrics.json", lambda m: m["best_filter"].update(filter="a|b"))
+    assert r"(a\|b, chosen on train)" in report_markdown(read())
+
+
+def test_plain_text_is_aligned_ascii(read: Read, add_benchmark: Callable[..., None]) -> None:
+    add_benchmark("hide")
+    text = report_text(read("mini", "hide"))
+    assert text.isascii()
+    blocks = [block.split("\n") for block in text.split("\n\n")]
+    assert [block[0].split()[0] for block in blocks] == ["mini", "mini", "hide", "hide"]
+    for block in blocks:
+        assert len({len(line) for line in block[1:]}) == 1  # right-aligned figures end in one column
+
+
+@pytest.mark.parametrize(("value", "shown"), [(26.049, "26.05"), (float("inf"), "inf"), (7.0, "7.00")])
+def test_decibels(value: float, shown: str) -> None:
+    assert decibels(value) == shown

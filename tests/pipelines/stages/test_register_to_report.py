@@ -1,0 +1,161 @@
+"""register, evaluate, promote, report: one after the other on the tiny line, without Ray."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from banet.config import Params
+from banet.data.shards import read_pairs
+from banet.errors import DataError, ModelError
+from banet.metrics import psnr
+from banet.model import BANet, load_weights, save_weights
+from banet.restore import restore
+from banet.tracking.registry import RegisteredModel, champion
+from banet.tracking.store import Store
+from pipelines.stages.evaluate import evaluate
+from pipelines.stages.outputs import RUN, TrainedBy, write_json
+from pipelines.stages.promote import promote
+from pipelines.stages.register import register
+from pipelines.stages.report import report
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),  # MLflow's own queries
+    pytest.mark.filterwarnings("ignore:The .*wildcard.*:DeprecationWarning"),
+]
+
+
+def candidate(weights: Path, brightness: float) -> Path:
+    """Weights that add the same to every pixel: 0 is the identity, anything else is worse."""
+    model = load_weights(weights)
+    torch.nn.init.zeros_(model.output.weight)
+    torch.nn.init.constant_(model.output.bias, brightness)
+    save_weights(model, weights)
+    return weights
+
+
+@pytest.fixture
+def own_params(tiny_params: Params, tmp_path: Path) -> Params:
+    """Parameters with a benchmark name of this test's own, so that its registered model is too."""
+    name = tmp_path.name.replace("_", "-")
+    return replace(tiny_params, benchmark=replace(tiny_params.benchmark, name=name), evaluate_on=(name,))
+
+
+def test_the_champion_moves_only_to_a_better_candidate(
+    line: "Line",  # noqa: F821
+    own_params: Params,
+    weights: Path,
+    store: Store,
+    tmp_path: Path,
+) -> None:
+    name = f"banet-{own_params.benchmark.name}"
+
+    def turn(brightness: float) -> tuple[RegisteredModel, object]:
+        model = register(own_params, weights=candidate(weights, brightness), store=store, reports=tmp_path)
+        return model, promote(own_params, candidate=model, shards=line.shards, store=store, reports=tmp_path)
+
+    middling, first = turn(0.05)
+    assert (first.moved, first.champion_version, first.champion_psnr) == (True, middling.version, None)
+    _, worse = turn(0.2)
+    assert (worse.moved, worse.champion_version) == (False, middling.version)
+    assert worse.candidate_psnr < worse.champion_psnr == first.candidate_psnr
+    best, better = turn(0.0)
+    assert (better.moved, better.champion_version) == (True, best.version)
+    assert champion(store, name) == best
+    again, same = turn(0.0)
+    assert again == best
+    assert not same.moved
+    assert "is the champion already" in same.reason
+    assert json.loads((tmp_path / "promotion.json").read_text())["champion_version"] == best.version
+    blurred = [
+        psnr(pair.images["blur"], pair.images["sharp"])
+        for pair in read_pairs(line.shards, split="train")
+        if pair.sequence.startswith("coffee")
+    ]
+    assert same.candidate_psnr == pytest.approx(np.mean(blurred))
+
+
+def test_evaluate_scores_what_the_registry_holds_and_report_shows_it(
+    line: "Line",  # noqa: F821
+    own_params: Params,
+    weights: Path,
+    store: Store,
+    tmp_path: Path,
+) -> None:
+    name = own_params.benchmark.name
+    benchmark = replace(line.benchmark, name=name)
+    model = register(own_params, weights=weights, store=store, reports=tmp_path)
+    out = tmp_path / "evaluate" / name
+    evaluate(benchmark, model=model, shards=line.shards, store=store, out=out)
+    metrics = json.loads((out / "metrics.json").read_text())
+    network = load_weights(weights)
+    pairs = list(read_pairs(line.shards, split="test"))
+    restored = [psnr(restore(network, pair.images["blur"]), pair.images["sharp"]) for pair in pairs]
+    assert metrics["restored"]["psnr"] == pytest.approx(np.mean(restored))
+    assert metrics["images"] == 4
+    assert metrics["gain"] == pytest.approx(metrics["restored"]["psnr"] - metrics["blurred"]["psnr"])
+    assert {stratum: part["images"] for stratum, part in metrics["strata"].items()} == {"long": 2, "short": 2}
+    assert metrics["noise_free"]["blurred"]["psnr"] >= metrics["blurred"]["psnr"]
+    assert metrics["best_filter"]["chosen_on"] == "train"
+    table = pq.read_table(out / "images.parquet").to_pylist()
+    main = [row for row in table if row["variant"] == "blur"]
+    assert [row["key"] for row in main] == [pair.key for pair in pairs]
+    assert np.mean([row["restored_psnr"] for row in main]) == pytest.approx(metrics["restored"]["psnr"])
+    logged = store.client().get_run(model.run_id).data.metrics
+    assert logged[f"{name}/restored_psnr"] == pytest.approx(metrics["restored"]["psnr"])
+
+    promote(own_params, candidate=model, shards=line.shards, store=store, reports=tmp_path)
+    curve = "step,loss,lr,validation_psnr\n1,0.1,0.001,\n2,0.05,0.001,21.5\n"
+    (tmp_path / "training.csv").write_text(curve)
+    trained = {"steps": 2, "best_step": 2, "validation_psnr": 21.5, "blurred_validation_psnr": 21.0, "parameters": 9}
+    (tmp_path / "train.json").write_text(json.dumps(trained | {"run_id": model.run_id}))
+    report(own_params, reports=tmp_path)
+    assert f"{metrics['restored']['psnr']:.2f}" in (tmp_path / "table.txt").read_text()
+    page = (tmp_path / "index.html").read_text()
+    assert page.count("data:image/png;base64,") >= 3 * len(metrics["samples"])
+
+
+def test_a_version_that_is_gone_or_other_weights_are_refused(
+    line: "Line",  # noqa: F821
+    own_params: Params,
+    weights: Path,
+    store: Store,
+    tmp_path: Path,
+) -> None:
+    model = register(own_params, weights=weights, store=store, reports=tmp_path)
+    out = tmp_path / "out"
+    for other in (replace(model, version=99), replace(model, digest="0" * 64)):
+        with pytest.raises(ModelError, match="dvc repro --force --single-item register"):
+            evaluate(line.benchmark, model=other, shards=line.shards, store=store, out=out)
+    assert not out.exists()
+
+
+def test_an_interrupted_evaluation_leaves_what_was_there(
+    line: "Line",  # noqa: F821
+    own_params: Params,
+    weights: Path,
+    store: Store,
+    tmp_path: Path,
+) -> None:
+    model = register(own_params, weights=weights, store=store, reports=tmp_path)
+    shards = Path(shutil.copytree(line.shards, tmp_path / "shards"))
+    (shards / "test-00000.parquet").write_bytes(b"nothing")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "metrics.json").write_text("good")
+    with pytest.raises(DataError, match=r"test-00000\.parquet"):
+        evaluate(line.benchmark, model=model, shards=shards, store=store, out=out)
+    assert (out / "metrics.json").read_text() == "good"
+
+
+def test_register_needs_what_train_made(own_params: Params, store: Store, tmp_path: Path) -> None:
+    save_weights(BANet(own_params.model), tmp_path / "weights")
+    with pytest.raises(DataError, match=r"run\.json is missing: run the train stage first"):
+        register(own_params, weights=tmp_path / "weights", store=store, reports=tmp_path)
+    write_json(tmp_path / "weights" / RUN, TrainedBy(run_id="0" * 32, data_digest="0" * 64))
+    assert register(own_params, weights=tmp_path / "weights", store=store, reports=tmp_path).version == 1

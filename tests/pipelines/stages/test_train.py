@@ -1,0 +1,100 @@
+"""train: a whole small run with two workers, and what stops one before it starts."""
+
+import csv
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from banet.config import Params
+from banet.errors import ConfigError, DataError
+from banet.model import load_weights, weights_digest
+from banet.tracking.store import Store
+from pipelines.stages.train import fingerprint, train
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),  # MLflow's own queries
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # Ray's sockets
+]
+
+
+@pytest.mark.distributed
+@pytest.mark.usefixtures("ray_session")
+def test_a_run_leaves_weights_curve_report_and_a_run_in_mlflow(
+    line: "Line",  # noqa: F821
+    tiny_params: Params,
+    store: Store,
+    tmp_path: Path,
+) -> None:
+    out, reports, runs = tmp_path / "candidate", tmp_path / "reports", tmp_path / "runs"
+    report = train(tiny_params, shards=line.shards, storage=runs, store=store, out=out, reports=reports)
+    assert (report.steps, report.best_step % 2) == (4, 0)
+    assert load_weights(out).config == tiny_params.model
+    assert json.loads((reports / "train.json").read_text())["validation_psnr"] == report.validation_psnr
+    with (reports / "training.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["step"] for row in rows] == ["1", "2", "3", "4"]
+    assert [bool(row["validation_psnr"]) for row in rows] == [False, True, False, True]
+    run = store.client().get_run(report.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["recipe.loss.fft_weight"] == "0.01"
+    assert run.data.metrics["validation_psnr"] > 0
+    pictures = [file.path for file in store.client().list_artifacts(report.run_id, "samples")]
+    assert {path.rsplit("_")[-1] for path in pictures} >= {"blurred.png", "restored.png", "sharp.png"}
+    assert list(runs.iterdir()) == []
+
+    # The same again gives the same weights: samples, initial weights and sums do not depend on anything else.
+    again = tmp_path / "again"
+    train(tiny_params, shards=line.shards, storage=runs, store=store, out=again, reports=reports)
+    assert weights_digest(again) == weights_digest(out)
+
+
+def refused(error: type[Exception], message: str, params: Params, shards: Path, store: Store) -> None:
+    folder = shards.parent
+    with pytest.raises(error, match=message) as caught:
+        train(params, shards=shards, storage=folder / "runs", store=store, out=folder / "m", reports=folder / "r")
+    assert "\n" not in str(caught.value)
+    assert not (folder / "m").exists()
+
+
+def test_missing_and_damaged_shards_stop_a_run_before_it_starts(
+    line: "Line",  # noqa: F821
+    tiny_params: Params,
+    store: Store,
+    tmp_path: Path,
+) -> None:
+    shards = Path(shutil.copytree(line.shards, tmp_path / "shards"))
+    file = shards / "train-00000.parquet"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    refused(DataError, r"train-00000\.parquet is not what was written: run the shard stage", tiny_params, shards, store)
+    file.write_bytes(content[:-1])
+    refused(DataError, r"has \d+ bytes, not \d+: it is damaged", tiny_params, shards, store)
+    file.unlink()
+    refused(DataError, r"the shard .*train-00000\.parquet is missing: run the shard stage", tiny_params, shards, store)
+    refused(DataError, r"holds no shards \(summary\.json is missing\)", tiny_params, tmp_path / "empty", store)
+
+
+def test_held_out_sequences_must_exist_and_leave_something_to_train(
+    line: "Line",  # noqa: F821
+    tiny_params: Params,
+    store: Store,
+    tmp_path: Path,
+) -> None:
+    shards = Path(shutil.copytree(line.shards, tmp_path / "shards"))
+    for sequences, message in ((("rocket_*",), r"'rocket_\*' matches none of coffee_long"), (("*",), "nothing trains")):
+        validation = replace(tiny_params.benchmark.validation, sequences=sequences)
+        params = replace(tiny_params, benchmark=replace(tiny_params.benchmark, validation=validation))
+        refused(ConfigError, message, params, shards, store)
+    params = replace(tiny_params, benchmark=replace(tiny_params.benchmark, variant="blur_gamma"))
+    refused(DataError, r"no variant 'blur_gamma': it holds blur, blur_noise_free", params, shards, store)
+
+
+def test_the_fingerprint_follows_what_decides_the_weights_alone(tiny_params: Params) -> None:
+    name = fingerprint(tiny_params, "data")
+    assert fingerprint(replace(tiny_params, cluster=replace(tiny_params.cluster, workers=1)), "data") == name
+    assert fingerprint(replace(tiny_params, recipe=replace(tiny_params.recipe, seed=1)), "data") != name
+    assert fingerprint(tiny_params, "other data") != name
