@@ -32,6 +32,7 @@ SCENES = {  # the two views of the motorcycle are one scene and never stand in t
     "chelsea": ("skimage/data/chelsea.png",),
     "china": ("sklearn/datasets/images/china.jpg",),
     "coffee": ("skimage/data/coffee.png",),
+    "coins": ("skimage/data/coins.png",),
     "flower": ("sklearn/datasets/images/flower.jpg",),
     "hubble": ("skimage/data/hubble_deep_field.jpg",),
     "ihc": ("skimage/data/ihc.png",),

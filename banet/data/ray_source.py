@@ -17,8 +17,9 @@ from banet.data.training import TrainingSet
 
 SAMPLES_PER_TASK = 256
 TASK_CPUS = 0.5  # logical CPUs of Ray
-PREFETCHED_BATCHES = 4
-PAUSE_SECONDS = 0.02  # between two looks of Ray Data's scheduler at its tasks
+CHUNK_BYTES = 8 * 2**20  # batches are fetched together: Ray's work for each would take the trainer's time
+PREFETCHED_CHUNKS = 2
+PAUSE_SECONDS = 0.05  # between two looks of Ray Data's scheduler at its tasks
 
 
 def stream(data: TrainingSet, part: RankSlice, *, batches: int, crop: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -42,10 +43,11 @@ def stream(data: TrainingSet, part: RankSlice, *, batches: int, crop: int) -> It
     dataset = ray.data.range(count, override_num_blocks=blocks).map_batches(
         samples, batch_size=None, num_cpus=TASK_CPUS, zero_copy_batch=True
     )
-    for batch in dataset.iter_torch_batches(
-        batch_size=part.size, prefetch_batches=PREFETCHED_BATCHES, dtypes=torch.uint8
+    together = max(1, min(batches, CHUNK_BYTES // (part.size * 2 * 3 * crop * crop)))
+    for chunk in dataset.iter_torch_batches(
+        batch_size=together * part.size, prefetch_batches=PREFETCHED_CHUNKS, dtypes=torch.uint8
     ):
-        yield batch["blurred"], batch["sharp"]
+        yield from zip(chunk["blurred"].split(part.size), chunk["sharp"].split(part.size), strict=True)
 
 
 class _Pause(ExecutionCallback):  # type: ignore[misc]

@@ -107,7 +107,7 @@ def launch(
 
 def work(config: dict[str, Any]) -> None:
     """One DDP process: build the model, go on from a checkpoint if there is one, train, validate, report."""
-    logging.getLogger("ray.train").setLevel(logging.ERROR)
+    logging.disable(logging.INFO)  # Ray repeats every report
     job = parse(TrainingJob, config, where="training job")
     context = ray.train.get_context()
     rank, ranks = context.get_world_rank(), context.get_world_size()

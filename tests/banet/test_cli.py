@@ -68,7 +68,7 @@ def test_the_champion_is_taken_when_no_model_is_named(
     ],
 )
 @pytest.mark.usefixtures("model")
-def test_a_mistake_is_one_line(  # noqa: PLR0913
+def test_a_mistake_is_one_line(
     photo: str, out: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: object
 ) -> None:
     monkeypatch.chdir(tmp_path)

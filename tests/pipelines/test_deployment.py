@@ -43,10 +43,13 @@ def small_params(text: str) -> str:
 
 
 def small_benchmark(text: str) -> str:
-    """The same manifest with twelve pictures: six to train on, three to choose by, three to test."""
+    """The same manifest with fifteen pictures: six to train on, six to choose by, three to test."""
     manifest = yaml.safe_load(text)
-    manifest["synthesis"]["photographs"] = {"train": {"astronaut": 2, "rocket": 1}, "test": {"coffee": 1}}
-    manifest["counts"] = {"train": {"astronaut_*": 6, "rocket_*": 3}, "test": {"coffee_*": 3}}
+    manifest["synthesis"]["photographs"] = {
+        "train": {"rocket": 2, "camera": 1, "coins": 1},
+        "test": {"coffee": 1},
+    }
+    manifest["counts"] = {"train": {"rocket_*": 6, "camera_*": 3, "coins_*": 3}, "test": {"coffee_*": 3}}
     return yaml.safe_dump(manifest, sort_keys=False)
 
 

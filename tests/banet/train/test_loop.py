@@ -1,5 +1,6 @@
 """The loop in plain torch: it learns, schedules, keeps the best, and goes on to the bit."""
 
+import contextlib
 import io
 import itertools
 import math
@@ -60,10 +61,8 @@ def run(training: Training, scores: Iterator[float], stop_at: int | None = None)
         if progress.step == stop_at:
             raise KeyboardInterrupt
 
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         fit(training, training.model, batches, lambda: next(scores), report)
-    except KeyboardInterrupt:
-        pass
     return told, states
 
 
