@@ -13,7 +13,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 .PHONY: demo test check clean
 
 demo: $(BIN)/installed
-	@dvc repro --quiet
+	@dvc repro
 	@python -m pipelines.stages.show
 
 test: $(BIN)/installed

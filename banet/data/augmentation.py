@@ -35,8 +35,7 @@ def draw_augmentation(rng: np.random.Generator, height: int, width: int, crop: i
     Raises:
         DataError: the image, named by `where`, is smaller than the crop.
     """
-    if crop > min(height, width):
-        raise DataError(f"{where} is {height}x{width}, smaller than the training crop {crop}: lower recipe.phases crop")
+    require_crop(height, width, crop, where=where)
     top, left, horizontal, vertical, turns = rng.integers(0, [height - crop + 1, width - crop + 1, 2, 2, 4])
     return Augmentation(
         top=int(top),
@@ -46,3 +45,13 @@ def draw_augmentation(rng: np.random.Generator, height: int, width: int, crop: i
         flip_vertical=bool(vertical),
         quarter_turns=int(turns),
     )
+
+
+def require_crop(height: int, width: int, crop: int, *, where: str) -> None:
+    """Check that an image, named by `where`, holds a crop of this side.
+
+    Raises:
+        DataError: it is smaller.
+    """
+    if crop > min(height, width):
+        raise DataError(f"{where} is {height}x{width}, smaller than the training crop {crop}: lower recipe.phases crop")

@@ -68,6 +68,8 @@ class Row:
     key: str
     split: str
     sequence: str
+    height: int  # pixels
+    width: int  # pixels
 
 
 class ShardFolder:
@@ -104,13 +106,13 @@ class ShardFolder:
         rows = []
         for i, file in enumerate(self.summary.files):
             try:
-                columns = self._file(i).read(["key", "split", "sequence"]).to_pylist()
+                columns = self._file(i).read(["key", "split", "sequence", "height", "width"]).to_pylist()
             except (pa.ArrowException, OSError, ValueError) as error:
                 reason = " ".join(str(error).split())
                 raise DataError(f"{self.folder / file.name} is damaged ({reason}): {REMEDY}") from None
             if len(columns) != file.rows:
                 raise DataError(f"{self.folder / file.name} has {len(columns)} rows, not {file.rows}: {REMEDY}")
-            rows += [Row(i, j, r["key"], r["split"], r["sequence"]) for j, r in enumerate(columns)]
+            rows += [Row(shard=i, row=j, **values) for j, values in enumerate(columns)]
         return sorted((row for row in rows if row.split == split), key=lambda row: row.key)
 
     def read(self, row: Row, kinds: tuple[str, ...]) -> Pair:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from banet.data.archive import SHARP
-from banet.data.augmentation import draw_augmentation
+from banet.data.augmentation import draw_augmentation, require_crop
 from banet.data.sampling import augmentation_rng, pair_of_sample
 from banet.data.shards import Row, ShardFolder
 from banet.errors import ConfigError
@@ -37,6 +37,15 @@ class TrainingSet:
             augment = draw_augmentation(augmentation_rng(self.seed, int(k)), height, width, crop, where=pair.key)
             blurred[i], sharp[i] = augment(pair.images[self.variant]), augment(pair.images[SHARP])
         return blurred, sharp
+
+    def require_crop(self, crop: int) -> None:
+        """Check beforehand that every training image holds a crop of this side.
+
+        Raises:
+            DataError: names the first image that is smaller.
+        """
+        for row in self.training_rows():
+            require_crop(row.height, row.width, crop, where=row.key)
 
     def training_rows(self) -> list[Row]:
         """Return the rows that train, in the order of their keys."""

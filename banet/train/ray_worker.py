@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -14,13 +15,13 @@ import ray.train.torch
 import torch
 import torch.distributed
 
+from banet import errors
 from banet.config import BenchmarkParams, ClusterParams, RecipeParams
 from banet.data.archive import SHARP
 from banet.data.ray_source import TASK_CPUS, stream
 from banet.data.sampling import RankSlice
 from banet.data.shards import ShardFolder
 from banet.data.training import TrainingSet
-from banet.errors import ResourceError
 from banet.metrics import psnr
 from banet.model import BANet, BANetConfig, load_weights
 from banet.parsing import parse
@@ -76,6 +77,7 @@ def launch(
 
     Raises:
         ResourceError: fewer logical CPUs or GPUs than the run needs.
+        BanetError: what stopped a worker, e.g. a loss that is not finite.
     """
     start_ray()
     require_resources(job.cluster)
@@ -97,7 +99,10 @@ def launch(
             logging_config=ray.train.LoggingConfig(log_level="ERROR"),
         ),
     )
-    result = trainer.fit()
+    try:
+        result = trainer.fit()
+    except ray.train.TrainingFailedError as error:
+        raise _expected_error(str(error)) or error from None
     with result.checkpoint.as_directory() as folder:
         state = torch.load(Path(folder) / STATE, map_location="cpu", weights_only=True)
     best = state["best"]
@@ -161,14 +166,14 @@ def require_resources(cluster: ClusterParams) -> None:
     there = ray.cluster_resources()
     needed = cluster.workers * cluster.cpus_per_worker + STREAM_CPUS
     if there.get("CPU", 0) < needed:
-        raise ResourceError(
+        raise errors.ResourceError(
             f"Ray has {there.get('CPU', 0):g} logical CPUs, the run needs {needed:g} ({cluster.workers} workers x "
             f"{cluster.cpus_per_worker:g} and {STREAM_CPUS:g} for the data): lower cluster.workers or "
             "cluster.cpus_per_worker, or add nodes"
         )
     gpus = cluster.workers * cluster.gpus_per_worker
     if there.get("GPU", 0) < gpus:
-        raise ResourceError(
+        raise errors.ResourceError(
             f"Ray has {there.get('GPU', 0):g} GPUs, the run needs {gpus:g}: lower cluster.gpus_per_worker or workers"
         )
 
@@ -182,6 +187,12 @@ class _TellProgress(ray.train.UserCallback):  # type: ignore[misc]
     def after_report(self, run_context: object, metrics: list[dict[str, Any]], checkpoint: object) -> None:
         values = dict(metrics[0])
         self.on_progress(int(values.pop("step")), {k: v for k, v in values.items() if v is not None})
+
+
+def _expected_error(text: str) -> errors.BanetError | None:
+    """What a worker raised of ours, found in Ray's account of it: Ray wraps it once or more on the way."""
+    found = re.search(r"^banet\.errors\.(\w+): (.+)$", text, re.MULTILINE)
+    return getattr(errors, found[1])(found[2]) if found else None
 
 
 def _report(training: Training, progress: Progress, rank: int) -> None:

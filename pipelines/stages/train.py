@@ -80,6 +80,8 @@ def train(chosen: Params, *, shards: Path, storage: Path, store: Store, out: Pat
         held_out=chosen.benchmark.validation.sequences,
         seed=chosen.recipe.seed,
     )
+    for phase in chosen.recipe.phases:
+        data.require_crop(phase.crop)
     validation = [folder.read(row, (data.variant, SHARP)).images for row in data.validation_rows()]
     name = fingerprint(chosen, folder.summary.digest)
     run_id = open_run(

@@ -8,7 +8,7 @@ import torch
 
 from banet.config import BenchmarkParams, ClusterParams, LossParams, PhaseParams, RecipeParams, ValidationParams
 from banet.data.shards import Pair, ShardWriter
-from banet.errors import ResourceError
+from banet.errors import ModelError, ResourceError
 from banet.model import BANetConfig
 
 
@@ -69,6 +69,28 @@ def test_two_workers_train_one_model_and_a_finished_run_is_not_trained_again(sha
     assert len(told.read_text().split("\n")) == 5
     for name, tensor in result.model.state_dict().items():
         assert torch.equal(tensor, again.model.state_dict()[name]), name
+
+
+def test_what_stopped_a_worker_is_found_in_rays_account_of_it() -> None:
+    from banet.train.ray_worker import _expected_error
+
+    told = "Training failed due to worker errors:\nbanet.errors.ModelError: the loss is nan at step 3\n\nmore"
+    found = _expected_error(told)
+    assert isinstance(found, ModelError)
+    assert str(found) == "the loss is nan at step 3"
+    assert _expected_error("Training failed due to worker errors:\nValueError: banet.errors") is None
+
+
+@pytest.mark.distributed
+@pytest.mark.usefixtures("ray_session")
+def test_a_loss_that_is_not_finite_ends_as_one_line(shards: Path, tmp_path: Path) -> None:
+    from banet.train.ray_worker import launch
+
+    fast = job(shards, 8, ClusterParams(workers=1, cpus_per_worker=0.5, gpus_per_worker=0))
+    phase = replace(fast.recipe.phases[0], lr_start=1e30)
+    fast = replace(fast, recipe=replace(fast.recipe, phases=(phase,)))
+    with pytest.raises(ModelError, match=r"^the loss is \w+ at step \d: lower lr_start"):
+        launch(fast, storage=tmp_path / "runs", name="fast", on_progress=lambda _step, _metrics: None)
 
 
 @pytest.mark.distributed
