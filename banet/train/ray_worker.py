@@ -155,6 +155,9 @@ def start_ray() -> None:
     if not ray.is_initialized():
         quiet = ray.LoggingConfig(log_level="ERROR")  # the progress is ours to tell
         ray.init(include_dashboard=False, logging_level="ERROR", logging_config=quiet)
+        token = Path.home() / ".ray" / "auth_token"  # Ray listens on all interfaces, and lets everybody read this
+        if token.is_file():
+            token.chmod(0o600)
 
 
 def require_resources(cluster: ClusterParams) -> None:

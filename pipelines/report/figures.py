@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.report.inputs import LogRow, Training
+from pipelines.report.inputs import LogRow
+from pipelines.stages.outputs import TrainingReport
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,9 +42,9 @@ def loss_svg(log: Sequence[LogRow]) -> str:
     )
 
 
-def validation_svg(training: Training) -> str:
+def validation_svg(training: TrainingReport, log: Sequence[LogRow]) -> str:
     """PSNR on the validation pictures by step, against that of the blurred inputs. Empty where none was logged."""
-    scored = [(row.step, row.validation_psnr) for row in training.log if row.validation_psnr is not None]
+    scored = [(row.step, row.validation_psnr) for row in log if row.validation_psnr is not None]
     if not scored:
         return ""
     figure, axes = _blank("step", "validation PSNR, dB")

@@ -10,8 +10,9 @@ from markupsafe import Markup
 
 from banet.errors import DataError
 from pipelines.report.figures import loss_svg, validation_svg
-from pipelines.report.inputs import Evaluation, ReportInputs, Sample
+from pipelines.report.inputs import ReportInputs
 from pipelines.report.tables import Table, decibels, gain, results_table, strata_table
+from pipelines.stages.outputs import EvaluationReport, Sample
 
 _MINUS = re.compile(r"(?<![\w.])-(?=\d|inf)")
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -42,7 +43,7 @@ class Scene:
 class Part:
     """What the page shows of one benchmark."""
 
-    evaluation: Evaluation
+    evaluation: EvaluationReport
     results: Table
     strata: Table | None
     scenes: tuple[Scene, ...]
@@ -70,19 +71,19 @@ def render_page(inputs: ReportInputs) -> str:
     return environment.get_template("page.html.j2").render(
         inputs=inputs,
         headline=inputs.evaluations[0] if inputs.evaluations else None,
-        parts=[_part(evaluation, budget) for evaluation in inputs.evaluations],
+        parts=[_part(*each, budget) for each in zip(inputs.evaluations, inputs.folders, strict=True)],
         # Drawn by matplotlib from numbers alone, so there is nothing to escape.
-        loss=Markup(loss_svg(inputs.training.log)),  # noqa: S704
-        validation=Markup(validation_svg(inputs.training)),  # noqa: S704
+        loss=Markup(loss_svg(inputs.log)),  # noqa: S704
+        validation=Markup(validation_svg(inputs.training, inputs.log)),  # noqa: S704
         params=_flat_sections(inputs.params),
     )
 
 
-def _part(evaluation: Evaluation, budget: int) -> Part:
+def _part(evaluation: EvaluationReport, folder: Path, budget: int) -> Part:
     scenes: list[Scene] = []
     left_out: list[str] = []
     for sample in evaluation.samples:
-        scene = _scene(sample)
+        scene = _scene(sample, folder)
         size = sum(len(picture.uri) for picture in scene.pictures)
         if size <= budget:
             scenes.append(scene)
@@ -98,14 +99,14 @@ def _part(evaluation: Evaluation, budget: int) -> Part:
     )
 
 
-def _scene(sample: Sample) -> Scene:
+def _scene(sample: Sample, folder: Path) -> Scene:
     return Scene(
         key=sample.key,
         gained=_typeset(gain(sample.restored_psnr - sample.blurred_psnr)),
         pictures=(
-            _picture("blurred", f"{decibels(sample.blurred_psnr)} dB", sample.blurred),
-            _picture("restored", f"{decibels(sample.restored_psnr)} dB", sample.restored),
-            _picture("sharp", "ground truth", sample.sharp),
+            _picture("blurred", f"{decibels(sample.blurred_psnr)} dB", folder / sample.blurred),
+            _picture("restored", f"{decibels(sample.restored_psnr)} dB", folder / sample.restored),
+            _picture("sharp", "ground truth", folder / sample.sharp),
         ),
     )
 
@@ -114,9 +115,9 @@ def _picture(role: str, note: str, path: Path) -> Picture:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}): run the stage evaluate again") from None
+        raise DataError(f"{path} cannot be read ({error.strerror}): run the evaluate stage again") from None
     if not content.startswith(_PNG) or len(content) < 24:
-        raise DataError(f"{path} is no PNG: run the stage evaluate again")
+        raise DataError(f"{path} is no PNG: run the evaluate stage again")
     return Picture(
         role=role,
         note=note,

@@ -4,7 +4,9 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipelines.report.inputs import Comparison, Evaluation, ReportInputs, Scores
+from banet.evaluate import Comparison, Scores
+from pipelines.report.inputs import ReportInputs
+from pipelines.stages.outputs import EvaluationReport
 
 _NO_VALUE = "-"
 
@@ -27,16 +29,16 @@ class Table:
     rows: tuple[Row, ...]
 
 
-def results_table(evaluation: Evaluation) -> Table:
+def results_table(evaluation: EvaluationReport) -> Table:
     """Blurred, filtered and restored, with noise as a camera gives it and without."""
     return Table(
-        caption=f"{evaluation.benchmark} ({evaluation.variant}), {evaluation.overall.images} held-out images",
+        caption=f"{evaluation.benchmark} ({evaluation.variant}), {evaluation.images} held-out images",
         headings=("", "PSNR dB", "gain dB", "SSIM matlab3d", "SSIM channel"),
         rows=tuple(_result_rows(evaluation)),
     )
 
 
-def strata_table(evaluation: Evaluation) -> Table | None:
+def strata_table(evaluation: EvaluationReport) -> Table | None:
     """Blurred and restored by stratum of blur; None where the benchmark has no strata."""
     if not evaluation.strata:
         return None
@@ -77,12 +79,12 @@ def gain(value: float) -> str:
     return f"{value:+.2f}"
 
 
-def _result_rows(evaluation: Evaluation) -> Iterator[Row]:
-    overall, noise_free, single = evaluation.overall, evaluation.noise_free, evaluation.best_filter
-    yield _row("blurred input", overall.blurred, None)
+def _result_rows(evaluation: EvaluationReport) -> Iterator[Row]:
+    noise_free, single = evaluation.noise_free, evaluation.best_filter
+    yield _row("blurred input", evaluation.blurred, None)
     if single is not None:
-        yield _row(f"best single filter ({single.name}, chosen on {single.chosen_on})", single.scores, single.gain)
-    yield _row("restored", overall.restored, overall.gain, strong=True)
+        yield _row(f"best single filter ({single.filter}, chosen on {single.chosen_on})", single.scores, single.gain)
+    yield _row("restored", evaluation.restored, evaluation.gain, strong=True)
     if noise_free is not None:
         yield _row("blurred input, noise-free", noise_free.blurred, None)
         yield _row("restored, noise-free", noise_free.restored, noise_free.gain)

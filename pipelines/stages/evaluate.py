@@ -1,6 +1,5 @@
 """evaluate: a registered version, pulled from the registry, scored on a benchmark's test images."""
 
-import json
 import tempfile
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -17,14 +16,23 @@ from banet.data.benchmark import MANIFESTS, Benchmark, read_benchmark
 from banet.data.codec import write_image
 from banet.data.shards import Row, ShardFolder
 from banet.evaluate import ImageScores, compare, compare_strata, score_images
-from banet.files import whole_folder, write_atomically
+from banet.files import whole_folder
 from banet.model import BANet, load_weights
 from banet.restore import restore
 from banet.tracking.registry import RegisteredModel, pull
 from banet.tracking.runs import log_files, log_metrics
 from banet.tracking.store import Store, connect
 from pipelines.stages.face import run_command, stage_parser
-from pipelines.stages.outputs import METRICS, REGISTERED, REPORTS, read_json
+from pipelines.stages.outputs import (
+    METRICS,
+    REGISTERED,
+    REPORTS,
+    EvaluationReport,
+    FilterReport,
+    Sample,
+    read_json,
+    write_json,
+)
 
 FILTER_PAIRS = 48  # training pairs that choose the filter
 SAMPLES = 6  # test images shown in the report
@@ -75,7 +83,7 @@ def evaluate(benchmark: Benchmark, *, model: RegisteredModel, shards: Path, stor
     )
     with whole_folder(out) as partial_folder:
         samples = _write_samples(result, network, data, rows, partial_folder)
-        write_atomically(partial_folder / METRICS, json.dumps(_report(result, model, samples), indent=2) + "\n")
+        write_json(partial_folder / METRICS, _report(result, model, samples))
         _write_tables(result, partial_folder)
     log_metrics(store, model.run_id, _logged(result))
     log_files(store, model.run_id, [out / METRICS, out / "images.csv"], folder=f"evaluate/{benchmark.name}")
@@ -91,28 +99,36 @@ def _best_filter(data: ShardFolder, variant: str) -> Filter | None:
     return best_filter((pair[variant], pair[SHARP]) for pair in images)
 
 
-def _report(result: Evaluation, model: RegisteredModel, samples: list[dict[str, object]]) -> dict[str, object]:
-    main, filtered = compare(result.scores), compare(result.filtered) if result.filtered else None
-    noise_free = compare(result.noise_free) if result.noise_free else None
-    return {
-        "benchmark": result.benchmark.name,
-        "variant": result.variant,
-        "model": model.name,
-        "version": model.version,
-        **asdict(main),
-        "strata": {name: asdict(part) for name, part in compare_strata(result.scores).items()},
-        "noise_free": noise_free and {"variant": result.benchmark.noise_free, **asdict(noise_free)},
-        "best_filter": filtered
-        and {"filter": result.filter_name, "chosen_on": TRAIN, "gain": filtered.gain, **asdict(filtered.restored)},
-        "samples": samples,
-    }
+def _report(result: Evaluation, model: RegisteredModel, samples: tuple[Sample, ...]) -> EvaluationReport:
+    main = compare(result.scores)
+    return EvaluationReport(
+        benchmark=result.benchmark.name,
+        variant=result.variant,
+        model=model.name,
+        version=model.version,
+        images=main.images,
+        blurred=main.blurred,
+        restored=main.restored,
+        gain=main.gain,
+        strata=compare_strata(result.scores),
+        noise_free=compare(result.noise_free) if result.noise_free else None,
+        best_filter=_filter_report(result),
+        samples=samples,
+    )
+
+
+def _filter_report(result: Evaluation) -> FilterReport | None:
+    if result.filter_name is None:
+        return None
+    filtered = compare(result.filtered)
+    return FilterReport(filter=result.filter_name, chosen_on=TRAIN, gain=filtered.gain, scores=filtered.restored)
 
 
 def _write_samples(
     result: Evaluation, network: BANet, data: ShardFolder, rows: list[Row], folder: Path
-) -> list[dict[str, object]]:
+) -> tuple[Sample, ...]:
     """Write some images, evenly through the benchmark; one is the first, one the last."""
-    samples: list[dict[str, object]] = []
+    samples: list[Sample] = []
     for i in np.linspace(0, len(rows) - 1, min(SAMPLES, len(rows)), dtype=int):
         images = data.read(rows[i], (result.variant, SHARP)).images
         scores, name = result.scores[i], rows[i].key.replace("/", "_")
@@ -124,9 +140,17 @@ def _write_samples(
         files = {kind: f"samples/{name}_{kind}.png" for kind in pictures}
         for kind, picture in pictures.items():
             write_image(folder / files[kind], picture)
-        psnrs = {"blurred_psnr": scores.blurred.psnr, "restored_psnr": scores.restored.psnr}
-        samples.append({"key": rows[i].key, **psnrs, **files})
-    return samples
+        samples.append(
+            Sample(
+                key=rows[i].key,
+                blurred_psnr=scores.blurred.psnr,
+                restored_psnr=scores.restored.psnr,
+                blurred=files["blurred"],
+                restored=files["restored"],
+                sharp=files["sharp"],
+            )
+        )
+    return tuple(samples)
 
 
 def _write_tables(result: Evaluation, folder: Path) -> None:

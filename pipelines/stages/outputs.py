@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from banet.errors import DataError
+from banet.errors import ConfigError, DataError
+from banet.evaluate import Comparison, Scores
 from banet.files import write_atomically
 from banet.parsing import parse
 
@@ -18,6 +19,7 @@ TRAINING = "train.json"
 CURVE = "training.csv"
 REGISTERED = "registered.json"
 PROMOTION = "promotion.json"
+EVALUATIONS = "evaluate"  # a folder a benchmark
 METRICS = "metrics.json"
 
 
@@ -47,11 +49,51 @@ class Promotion:
 
     name: str
     candidate_version: int
-    champion_version: int  # after the decision
+    previous_version: int | None  # the champion before the decision; none if there was none
     moved: bool
     reason: str
     candidate_psnr: float  # dB, on the validation data
-    champion_psnr: float | None  # dB, of the champion before; none if there was none
+    previous_psnr: float | None  # dB, of the champion before
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilterReport:
+    """The best single filter, chosen on another split: what a model has to beat."""
+
+    filter: str
+    chosen_on: str  # split
+    gain: float  # dB
+    scores: Scores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One scene to look at; its PNGs by their names relative to the evaluation's folder."""
+
+    key: str  # sequence/frame
+    blurred_psnr: float  # dB
+    restored_psnr: float  # dB
+    blurred: str
+    restored: str
+    sharp: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationReport:
+    """One registered version on one benchmark; DVC's metrics."""
+
+    benchmark: str
+    variant: str
+    model: str
+    version: int
+    images: int
+    blurred: Scores
+    restored: Scores
+    gain: float  # dB, restored minus blurred
+    strata: dict[str, Comparison]  # in the order in which they are shown; may be empty
+    noise_free: Comparison | None  # the same images, blurred without noise
+    best_filter: FilterReport | None
+    samples: tuple[Sample, ...]
 
 
 def write_json(path: Path, value: object) -> None:
@@ -63,12 +105,15 @@ def read_json(cls: type[T], path: Path, *, stage: str) -> T:
     """Read what `write_json` wrote; `stage` is the one that makes it.
 
     Raises:
-        DataError: the file is missing or damaged.
+        DataError: the file is missing or damaged, or has an unknown, missing or mistyped key.
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError:
-        raise DataError(f"{path} is missing: run the {stage} stage first") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}): run the {stage} stage first") from None
     except ValueError as error:
         raise DataError(f"{path} is damaged ({error}): run the {stage} stage again") from None
-    return parse(cls, values, where=str(path))
+    try:
+        return parse(cls, values, where=str(path))
+    except ConfigError as error:
+        raise DataError(f"{error}: run the {stage} stage again") from None

@@ -50,11 +50,11 @@ def promote(chosen: Params, *, candidate: RegisteredModel, shards: Path, store: 
     decision = Promotion(
         name=candidate.name,
         candidate_version=candidate.version,
-        champion_version=candidate.version if before is None or moved else before.version,
+        previous_version=None if before is None else before.version,
         moved=moved,
         reason=reason,
         candidate_psnr=score,
-        champion_psnr=its_score,
+        previous_psnr=its_score,
     )
     write_json(reports / PROMOTION, decision)
     return decision

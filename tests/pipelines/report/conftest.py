@@ -37,8 +37,8 @@ def metrics(benchmark: str, samples: int = 2) -> dict[str, Any]:
         "images": 36,
         **change(25.12, 26.05),
         "strata": {"short": {"images": 24, **change(27, 27.5)}, "long": {"images": 12, **change(22, 21.75)}},
-        "noise_free": {"variant": "blur_noise_free", **change(25.3, 26.1)},
-        "best_filter": {"filter": "unsharp sigma=1.0", "chosen_on": "train", "gain": 0.28, **scores(25.4)},
+        "noise_free": {"images": 36, **change(25.3, 26.1)},
+        "best_filter": {"filter": "unsharp sigma=1.0", "chosen_on": "train", "gain": 0.28, "scores": scores(25.4)},
         "samples": [
             {"key": key, "blurred_psnr": 22.5, "restored_psnr": 23.25}
             | {role: f"samples/{i}_{role}.png" for role in ("blurred", "restored", "sharp")}
@@ -73,12 +73,12 @@ def reports(tmp_path: Path) -> Path:
         "registered.json": {"name": "banet-mini", "version": 3, "digest": "9f86d081884c7d65" * 4, "run_id": "3f1c9be0"},
         "promotion.json": {
             "name": "banet-mini",
-            "champion_version": None,
+            "previous_version": None,
             "candidate_version": 3,
             "moved": True,
             "reason": "there was no champion",
             "candidate_psnr": 26.41,
-            "champion_psnr": None,
+            "previous_psnr": None,
         },
     }
     for name, values in contents.items():

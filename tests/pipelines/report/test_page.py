@@ -61,7 +61,7 @@ def test_a_broken_picture_leaves_the_last_report_as_it_was(read: Read, reports: 
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     broken = reports / "evaluate/mini/samples/1_restored.png"
     broken.write_bytes(b"GIF89a")
-    with pytest.raises(DataError, match=r"1_restored\.png is no PNG: run the stage evaluate"):
+    with pytest.raises(DataError, match=r"1_restored\.png is no PNG: run the evaluate stage again"):
         write_report(read(), out)
     broken.unlink()
     with pytest.raises(DataError, match=r"1_restored\.png cannot be read \(No such file"):
@@ -138,15 +138,15 @@ def test_what_was_trained(read: Read) -> None:
     [
         ({}, "Version 3 is now the champion. There was no champion. candidate version 3, 26.41 dB on validation"),
         (
-            {"champion_version": 2, "champion_psnr": 26.3, "reason": "better by 0.11 dB."},
+            {"previous_version": 2, "previous_psnr": 26.3, "reason": "better by 0.11 dB."},
             "Version 3 is now the champion, in place of version 2. Better by 0.11 dB. candidate",
         ),
         (
-            {"champion_version": 2, "champion_psnr": 26.5, "moved": False, "reason": "worse"},
+            {"previous_version": 2, "previous_psnr": 26.5, "moved": False, "reason": "worse"},
             "Version 2 remains the champion; version 3 does not replace it. Worse. candidate",
         ),
         (
-            {"champion_version": 3, "champion_psnr": 26.41, "moved": False, "reason": "it is the champion already"},
+            {"previous_version": 3, "previous_psnr": 26.41, "moved": False, "reason": "it is the champion already"},
             "Version 3 remains the champion. It is the champion already. candidate",
         ),
     ],

@@ -60,18 +60,19 @@ def test_the_champion_moves_only_to_a_better_candidate(
         return model, promote(own_params, candidate=model, shards=line.shards, store=store, reports=tmp_path)
 
     middling, first = turn(0.05)
-    assert (first.moved, first.champion_version, first.champion_psnr) == (True, middling.version, None)
+    assert (first.moved, first.previous_version, first.previous_psnr) == (True, None, None)
+    assert champion(store, name) == middling
     _, worse = turn(0.2)
-    assert (worse.moved, worse.champion_version) == (False, middling.version)
-    assert worse.candidate_psnr < worse.champion_psnr == first.candidate_psnr
+    assert (worse.moved, worse.previous_version) == (False, middling.version)
+    assert worse.candidate_psnr < worse.previous_psnr == first.candidate_psnr
     best, better = turn(0.0)
-    assert (better.moved, better.champion_version) == (True, best.version)
+    assert (better.moved, better.previous_version) == (True, middling.version)
     assert champion(store, name) == best
     again, same = turn(0.0)
     assert again == best
     assert not same.moved
     assert "is the champion already" in same.reason
-    assert json.loads((tmp_path / "promotion.json").read_text())["champion_version"] == best.version
+    assert json.loads((tmp_path / "promotion.json").read_text())["previous_version"] == best.version
     blurred = [
         psnr(pair.images["blur"], pair.images["sharp"])
         for pair in read_pairs(line.shards, split="train")
@@ -101,7 +102,11 @@ def test_evaluate_scores_what_the_registry_holds_and_report_shows_it(
     assert metrics["gain"] == pytest.approx(metrics["restored"]["psnr"] - metrics["blurred"]["psnr"])
     assert {stratum: part["images"] for stratum, part in metrics["strata"].items()} == {"long": 2, "short": 2}
     assert metrics["noise_free"]["blurred"]["psnr"] >= metrics["blurred"]["psnr"]
+    assert metrics["noise_free"]["images"] == metrics["images"]
     assert metrics["best_filter"]["chosen_on"] == "train"
+    assert metrics["best_filter"]["gain"] == pytest.approx(
+        metrics["best_filter"]["scores"]["psnr"] - metrics["blurred"]["psnr"]
+    )
     table = pq.read_table(out / "images.parquet").to_pylist()
     main = [row for row in table if row["variant"] == "blur"]
     assert [row["key"] for row in main] == [pair.key for pair in pairs]
@@ -155,7 +160,7 @@ def test_an_interrupted_evaluation_leaves_what_was_there(
 
 def test_register_needs_what_train_made(own_params: Params, store: Store, tmp_path: Path) -> None:
     save_weights(BANet(own_params.model), tmp_path / "weights")
-    with pytest.raises(DataError, match=r"run\.json is missing: run the train stage first"):
+    with pytest.raises(DataError, match=r"run\.json cannot be read \(No such file.*\): run the train stage first"):
         register(own_params, weights=tmp_path / "weights", store=store, reports=tmp_path)
     write_json(tmp_path / "weights" / RUN, TrainedBy(run_id="0" * 32, data_digest="0" * 64))
     assert register(own_params, weights=tmp_path / "weights", store=store, reports=tmp_path).version == 1
