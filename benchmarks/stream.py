@@ -8,6 +8,8 @@ the stream with Ray Data's scheduler left to spin. Prints ratios of medians, and
 
 import itertools
 import json
+import os
+import shutil
 import statistics
 import subprocess
 import time
@@ -32,13 +34,14 @@ from banet.train.plan import plan
 from banet.train.ray_worker import TrainingJob, start_ray
 
 ROOT = Path(__file__).parents[1]
-STEPS, WARM_UP, ROUNDS = 120, 20, 3
+STEPS, WARM_UP, ROUNDS = 160, 40, 3
+SETTLE_S = 5
 ARMS = {"none": None, "as it is": ray_source.PAUSE_SECONDS, "spinning": 0.0}
 
 
 def work(config: dict[str, Any]) -> None:
     """One worker: rounds of steps, timed step by step."""
-    job = parse(TrainingJob, config, where="job")
+    job = parse(TrainingJob, config["job"], where="job")
     rank, ranks = ray.train.get_context().get_world_rank(), ray.train.get_context().get_world_size()
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -57,7 +60,8 @@ def work(config: dict[str, Any]) -> None:
                 times[arm].append(time.perf_counter() - start)
         for _ in batches:  # let the stream end before the next arm begins
             pass
-    ray.train.report({arm: statistics.median(values) for arm, values in times.items()})
+    if rank == 0:
+        Path(config["out"]).write_text(json.dumps({arm: statistics.median(values) for arm, values in times.items()}))
 
 
 def stream(data: TrainingSet, part: RankSlice, arm: str, crop: int) -> Iterator[Batch]:
@@ -69,7 +73,10 @@ def stream(data: TrainingSet, part: RankSlice, arm: str, crop: int) -> Iterator[
         return
     ray_source.PAUSE_SECONDS = pause
     # far more than is used, as in a real run: the scheduler works, or spins, as long as the stream lasts
-    yield from itertools.islice(ray_source.stream(data, part, batches=STEPS * 20, crop=crop), STEPS)
+    batches = ray_source.stream(data, part, batches=STEPS * 20, crop=crop)
+    yield from itertools.islice(batches, STEPS)
+    batches.close()  # type: ignore[attr-defined]  # a generator; its tasks end before the next arm begins
+    time.sleep(SETTLE_S)
 
 
 def main() -> None:
@@ -83,20 +90,24 @@ def main() -> None:
         cluster=params.cluster,
     )
     start_ray()
-    result = ray.train.torch.TorchTrainer(
+    out = ROOT / ".runs" / f"benchmark-{time.time_ns()}.json"
+    out.parent.mkdir(exist_ok=True)
+    ray.train.torch.TorchTrainer(
         work,
-        train_loop_config=asdict(job),
+        train_loop_config={"job": asdict(job), "out": str(out)},
         scaling_config=ray.train.ScalingConfig(
             num_workers=params.cluster.workers, resources_per_worker={"CPU": params.cluster.cpus_per_worker}
         ),
         torch_config=ray.train.torch.TorchConfig(backend="gloo"),
-        run_config=ray.train.RunConfig(storage_path=str(ROOT / ".runs"), name=f"benchmark-{time.time_ns()}"),
+        run_config=ray.train.RunConfig(storage_path=str(ROOT / ".runs"), name=out.stem),
     ).fit()
-    medians = {arm: float(result.metrics[arm]) for arm in ARMS}
+    medians: dict[str, float] = json.loads(out.read_text())
+    out.unlink()
+    shutil.rmtree(out.with_suffix(""), ignore_errors=True)
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
     report = {
         "commit": commit.strip(),
-        "device": f"CPU, {torch.get_num_threads()} threads in all",
+        "device": f"CPU, {os.cpu_count()} cores",
         "torch": torch.__version__,
         "ray": ray.__version__,
         "median_step_ms": {arm: 1000 * value for arm, value in medians.items()},

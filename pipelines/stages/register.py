@@ -1,12 +1,13 @@
 """register: weights into a version of the registered model `banet-<training benchmark>`, alias `candidate`."""
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 
 from banet.config import Params
 from banet.tracking.registry import RegisteredModel
 from banet.tracking.registry import register as register_weights
-from banet.tracking.runs import flatten, git_tags
+from banet.tracking.runs import git_tags
 from banet.tracking.store import Store, connect
 from pipelines.stages.face import params, run_command, stage_parser
 from pipelines.stages.outputs import CANDIDATE, REGISTERED, REPORTS, RUN, TrainedBy, read_json, write_json
@@ -23,7 +24,7 @@ def register(chosen: Params, *, weights: Path, store: Store, reports: Path) -> R
     """
     by = read_json(TrainedBy, weights / RUN, stage="train")
     made_of = {key: value for key, value in asdict(chosen).items() if key in ("benchmark", "model", "recipe")}
-    tags = {**git_tags(Path.cwd()), "data_digest": by.data_digest, **dict(flatten(made_of))}
+    tags = {**git_tags(Path.cwd()), "data_digest": by.data_digest, "params": json.dumps(made_of)}
     name = f"banet-{chosen.benchmark.name}"
     model = register_weights(store, weights, name=name, run_id=by.run_id, tags=tags)
     write_json(reports / REGISTERED, model)

@@ -163,4 +163,7 @@ def test_register_needs_what_train_made(own_params: Params, store: Store, tmp_pa
     with pytest.raises(DataError, match=r"run\.json cannot be read \(No such file.*\): run the train stage first"):
         register(own_params, weights=tmp_path / "weights", store=store, reports=tmp_path)
     write_json(tmp_path / "weights" / RUN, TrainedBy(run_id="0" * 32, data_digest="0" * 64))
-    assert register(own_params, weights=tmp_path / "weights", store=store, reports=tmp_path).version == 1
+    model = register(own_params, weights=tmp_path / "weights", store=store, reports=tmp_path)
+    tags = store.client().get_model_version(model.name, str(model.version)).tags
+    assert tags["data_digest"] == "0" * 64
+    assert json.loads(tags["params"])["recipe"]["loss"] == {"fft_weight": 0.01}
