@@ -13,6 +13,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 .PHONY: demo test check clean
 
 demo: $(BIN)/installed
+	@python -m pipelines.stages.check
 	@dvc repro
 	@python -m pipelines.stages.show
 

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import ray
 import torch
-from ray.data._internal.execution.execution_callback import ExecutionCallback
 from torch import Tensor
 
 from banet.data.sampling import RankSlice
@@ -35,8 +34,7 @@ def stream(data: TrainingSet, part: RankSlice, *, batches: int, crop: int) -> It
     context = ray.data.DataContext.get_current()
     context.execution_options.preserve_order = True
     context.enable_progress_bars = False
-    if _Pause not in context.custom_execution_callback_classes:
-        context.custom_execution_callback_classes.append(_Pause)
+    _let_scheduler_rest(context)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     count = batches * part.size
     blocks = math.ceil(count / SAMPLES_PER_TASK)
@@ -50,8 +48,21 @@ def stream(data: TrainingSet, part: RankSlice, *, batches: int, crop: int) -> It
         yield from zip(chunk["blurred"].split(part.size), chunk["sharp"].split(part.size), strict=True)
 
 
-class _Pause(ExecutionCallback):  # type: ignore[misc]
-    """Ray Data's scheduler spins while its output is full, and takes the trainer's core and lock; it may rest."""
+def _let_scheduler_rest(context: ray.data.DataContext) -> None:
+    """Make Ray Data's scheduler sleep between two looks.
 
-    def on_execution_step(self, executor: object) -> None:
-        time.sleep(PAUSE_SECONDS)
+    It spins while its output is full, and takes the trainer's core and lock. A Ray without these hooks spins on.
+    """
+    try:
+        from ray.data._internal.execution.execution_callback import ExecutionCallback
+    except ImportError:
+        return
+    classes = getattr(context, "custom_execution_callback_classes", None)
+    if classes is None or any(known.__name__ == "Rest" for known in classes):
+        return
+
+    class Rest(ExecutionCallback):  # type: ignore[misc]
+        def on_execution_step(self, executor: object) -> None:
+            time.sleep(PAUSE_SECONDS)
+
+    classes.append(Rest)

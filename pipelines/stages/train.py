@@ -73,16 +73,7 @@ def train(chosen: Params, *, shards: Path, storage: Path, store: Store, out: Pat
     from banet.train.ray_worker import TrainingJob, launch  # Ray takes seconds to import
 
     folder = ShardFolder(shards.absolute())
-    folder.verify()
-    data = TrainingSet(
-        folder=folder.folder,
-        variant=chosen.benchmark.variant,
-        held_out=chosen.benchmark.validation.sequences,
-        seed=chosen.recipe.seed,
-    )
-    for phase in chosen.recipe.phases:
-        data.require_crop(phase.crop)
-    validation = [folder.read(row, (data.variant, SHARP)).images for row in data.validation_rows()]
+    data = _training_set(chosen, folder)
     name = fingerprint(chosen, folder.summary.digest)
     run_id = open_run(
         store,
@@ -106,6 +97,7 @@ def train(chosen: Params, *, shards: Path, storage: Path, store: Store, out: Pat
     except BaseException:
         finish_run(store, run_id, "FAILED")
         raise
+    validation = [folder.read(row, (data.variant, SHARP)).images for row in data.validation_rows()]
     report = TrainingReport(
         steps=result.steps,
         best_step=result.best_step,
@@ -145,6 +137,21 @@ def training_curve(store: Store, run_id: str) -> str:
     for step in sorted(columns["loss"]):
         writer.writerow((step, *(columns[name].get(step, "") for name in CURVES)))
     return text.getvalue()
+
+
+def _training_set(chosen: Params, folder: ShardFolder) -> TrainingSet:
+    """The training set, after all that can be wrong with it has been looked for: Ray would say it less plainly."""
+    folder.verify()
+    data = TrainingSet(
+        folder=folder.folder,
+        variant=chosen.benchmark.variant,
+        held_out=chosen.benchmark.validation.sequences,
+        seed=chosen.recipe.seed,
+    )
+    for phase in chosen.recipe.phases:
+        data.require_crop(phase.crop)
+    folder.read(data.validation_rows()[0], (data.variant, SHARP))  # the variant is there
+    return data
 
 
 def _initial_weights(source: str | None, folder: Path) -> str | None:

@@ -1,0 +1,32 @@
+"""check: `params.yaml` and the manifests that it names, before anything runs."""
+
+from pathlib import Path
+
+from banet.config import Params
+from banet.data.benchmark import MANIFESTS, read_benchmark
+from banet.errors import ConfigError
+from pipelines.stages.face import params, run_command
+
+
+def check(chosen: Params, manifests: Path) -> None:
+    """Check that every benchmark exists and holds the variant that is trained on.
+
+    Raises:
+        ConfigError: names the benchmark or the variant, and the known ones.
+    """
+    benchmarks = {name: read_benchmark(manifests, name) for name in chosen.evaluate_on}
+    variants = benchmarks[chosen.benchmark.name].variants
+    if chosen.benchmark.variant not in variants:
+        raise ConfigError(
+            f"benchmark.variant {chosen.benchmark.variant!r} is none of those of {chosen.benchmark.name}: "
+            f"{', '.join(variants)}"
+        )
+
+
+def main() -> None:
+    """Check the parameters of this checkout."""
+    check(params(), MANIFESTS)
+
+
+if __name__ == "__main__":
+    run_command(main)
