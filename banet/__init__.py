@@ -8,7 +8,7 @@ from importlib import import_module
 from banet import losses, metrics
 from banet.losses import charbonnier, fft_l1, total_loss
 from banet.model import BANet, BANetConfig
-from banet.restore import restore
+from banet.restore import restore, restore_in_parts
 
 __version__ = "0.1.0"
 
@@ -21,6 +21,7 @@ __all__ = [
     "losses",
     "metrics",
     "restore",
+    "restore_in_parts",
     "total_loss",
 ]
 

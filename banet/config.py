@@ -33,6 +33,7 @@ class LossParams:
     """Eq. (8)."""
 
     fft_weight: float  # lambda; the paper's 0.01
+    fft_norm: Literal["backward", "ortho"] = "backward"  # ortho: lambda's weight does not grow with the crop's side
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,3 +129,23 @@ def read_params(path: Path) -> Params:
         ConfigError: unknown, missing or mistyped keys, values out of range, or no readable YAML, in one line.
     """
     return parse(Params, read_yaml(path), where=path.name)
+
+
+def read_model_config(path: Path) -> BANetConfig:
+    """Read one file of `conf/model/`, with the files that its `defaults` name.
+
+    Raises:
+        ConfigError: as `read_params`.
+    """
+    return parse(BANetConfig, _with_defaults(path), where=str(path))
+
+
+def _with_defaults(path: Path) -> object:
+    values = read_yaml(path)
+    if not isinstance(values, dict) or not isinstance(values.get("defaults"), list):
+        return values
+    merged: dict[object, object] = {}
+    for name in values.pop("defaults"):
+        base = values if name == "_self_" else _with_defaults(path.with_name(f"{name}.yaml"))
+        merged |= base if isinstance(base, dict) else {}
+    return merged

@@ -1,5 +1,7 @@
 """Images at the public border: RGB uint8 (H, W, 3) outside, float32 (B, 3, H, W) in [0, 1] inside the network."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -20,7 +22,7 @@ def require_image(image: Image, what: str = "the image") -> Image:
     array = np.asarray(image)
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
         found = f"{array.dtype} of shape {array.shape}"
-        raise DataError(f"{what} must be uint8 RGB of shape (H, W, 3), got {found}: convert it first")
+        raise DataError(f"{what} must be uint8 RGB of shape (H, W, 3), got {found}: {_remedy(array)}")
     return array
 
 
@@ -34,3 +36,32 @@ def to_image(x_1CHW: Tensor) -> Image:
     """Float (1, 3, H, W) to uint8 (H, W, 3): clamped to [0, 1], half rounded up as the papers' scripts do."""
     levels = (x_1CHW.detach().float().clamp(0, 1) * 255 + 0.5).floor().to(torch.uint8)
     return levels.squeeze(0).permute(1, 2, 0).cpu().numpy()
+
+
+def _remedy(array: npt.NDArray[Any]) -> str:
+    """Say what the wrong array seems to be, and what to do."""
+    remedies = []
+    match array.shape:
+        case _ if 0 in array.shape:
+            return "it is empty"
+        case (_, _, 3):
+            pass
+        case (_, _) | (_, _, 1):
+            remedies.append("grey: repeat it to three channels")
+        case (_, _, 2):
+            remedies.append("grey with transparency: repeat the first channel to three")
+        case (_, _, 4):
+            remedies.append("four channels (RGBA?): drop the fourth")
+        case (3, _, _):
+            remedies.append("channels first: put them last, transpose(1, 2, 0)")
+        case (_, _, _, _):
+            remedies.append("a batch: give one image at a time")
+        case _:
+            return "that is no image"
+    if array.dtype == np.uint16:
+        remedies.append("16 bit: scale it to 0 to 255, round it and convert it to uint8")
+    elif array.dtype.kind == "f":
+        remedies.append("float: multiply it by 255 if it is in [0, 1], round it and convert it to uint8")
+    elif array.dtype != np.uint8:
+        remedies.append("bring it to levels from 0 to 255 and convert it to uint8")
+    return "; ".join(remedies)

@@ -55,7 +55,7 @@ def work(config: dict[str, Any]) -> None:
         batches = iter(stream(job.data, part, arm, phase.crop))
         for step in range(STEPS):
             start = time.perf_counter()
-            train_step(network, next(batches), training.optimizer, job.recipe.loss.fft_weight, phase)
+            train_step(network, next(batches), training.optimizer, job.recipe.loss, phase)
             if step >= WARM_UP:
                 times[arm].append(time.perf_counter() - start)
         for _ in batches:  # let the stream end before the next arm begins

@@ -27,6 +27,8 @@ FLOORS = {
     "banet.evaluate": 2,
     "banet.restore": 2,
     "banet.baselines": 2,
+    "banet.explain": 2,
+    "banet.profile": 2,
     "banet.tracking": 3,
     "banet.cli": 3,
     "pipelines": 4,
@@ -40,7 +42,13 @@ OWNERS = {  # files, or folders with all below; a package that is not named here
     "hydra": ("pipelines/",),
     "omegaconf": ("pipelines/",),
     "pyarrow": ("banet/data/", "pipelines/stages/evaluate.py"),  # the latter writes score tables
-    "cv2": ("banet/data/codec.py", "banet/data/synthesis.py", "banet/data/mini.py", "banet/baselines.py"),
+    "cv2": (
+        "banet/data/codec.py",
+        "banet/data/synthesis.py",
+        "banet/data/mini.py",
+        "banet/baselines.py",
+        "banet/explain.py",
+    ),
     "matplotlib": ("pipelines/report/",),
     "jinja2": ("pipelines/report/",),
     "skimage": (),  # mini reads their photographs as files

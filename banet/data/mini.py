@@ -121,7 +121,7 @@ def _photograph(scene: str, frame: int) -> Image:
     folder = Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else Path()
     if not (folder / inside).is_file():
         raise DataError(f"the photograph {package}/{inside} is not installed: pip install 'banet[mini]'")
-    return read_image(folder / inside)
+    return read_image(folder / inside, grey_as_rgb=True)  # camera and coins are grey
 
 
 def _scene(params: SynthesisParams, scene: str, frame: int, margin: int, rng: np.random.Generator) -> Light:

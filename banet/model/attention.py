@@ -1,61 +1,152 @@
-"""Blur-aware attention (BA, Sec. 3.1, Fig. 4): multi-kernel strip pooling, then attention refinement."""
+"""Blur-aware attention (BA, Sec. 3.1, Fig. 4), its parts (Table 5), and the self-attention of Table 9.
+
+Every attention takes the features (B, C, H, W) and the strips laid over them, and returns features of the same shape.
+"""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from banet.model.strips import spread, strip_averages
+from banet.model.config import BANetConfig
+from banet.model.strips import StripGrid
 
 
 class StripConvolution(nn.Module):
-    """Convolve the vertical and the horizontal tensor of one strip number n; both give C/2 channels, without bias.
+    """Convolve the vertical and the horizontal tensor of one strip number n, without bias.
 
     For n = 1 the strips are lines, with a 3x1 and a 1x3 kernel; for larger n one 3x3 kernel serves both.
     """
 
-    def __init__(self, channels: int, n: int) -> None:
+    def __init__(self, channels: int, out_channels: int, n: int) -> None:
         super().__init__()
         vertical = (3, 1) if n == 1 else (3, 3)
-        self.vertical = nn.Conv2d(channels, channels // 2, vertical, padding="same", bias=False)
-        self.horizontal = nn.Conv2d(channels, channels // 2, (1, 3), padding="same", bias=False) if n == 1 else None
+        self.vertical = nn.Conv2d(channels, out_channels, vertical, padding="same", bias=False)
+        self.horizontal = nn.Conv2d(channels, out_channels, (1, 3), padding="same", bias=False) if n == 1 else None
 
-    def forward(self, yv_BCHn: Tensor, yh_BCnW: Tensor) -> tuple[Tensor, Tensor]:
-        """Return both tensors convolved, (B, C/2, H, n) and (B, C/2, n, W)."""
+    def forward(self, yv_BCHn: Tensor, yh_BCnW: Tensor, steps: tuple[int, int] = (1, 1)) -> tuple[Tensor, Tensor]:
+        """Return both tensors convolved; `steps` is how far neighbouring strips lie apart in either."""
         horizontal = self.vertical if self.horizontal is None else self.horizontal
-        return self.vertical(yv_BCHn), horizontal(yh_BCnW)
+        return _convolve(self.vertical, yv_BCHn, (1, steps[0])), _convolve(horizontal, yh_BCnW, (steps[1], 1))
 
 
 class MultiKernelStripPooling(nn.Module):
-    """The mask of MKSP (Sec. 3.1): strips of every n, convolved, fused by Eq. (4), then f_out; in (0, 1)."""
+    """The mask of MKSP (Sec. 3.1): strips of every n, convolved to C/2 channels, spread by Eq. (4), then f_out.
 
-    def __init__(self, channels: int, kernels: tuple[int, ...], fusion_channels: int) -> None:
+    A 1x1 convolution commutes with the spreading, so that f_out begins on the strips and the maps of the single n are
+    never laid out at full size (`fusion_kernel` 3 and local strips need them).
+    """
+
+    def __init__(self, config: BANetConfig) -> None:
         super().__init__()
-        self.kernels = kernels
-        self.strips = nn.ModuleList(StripConvolution(channels, n) for n in kernels)
-        self.fusion = nn.Conv2d(len(kernels) * (channels // 2), fusion_channels, 1, bias=False)
-        self.mask = nn.Conv2d(fusion_channels, channels, 1)
+        C, k = config.channels, config.fusion_kernel
+        self.kernels = config.kernels
+        self.strips = nn.ModuleList(StripConvolution(C, C // 2, n) for n in config.kernels)
+        self.fusion = nn.Conv2d(len(config.kernels) * (C // 2), config.fusion_channels, k, padding=k // 2, bias=False)
+        self.mask = nn.Conv2d(config.fusion_channels, C, k, padding=k // 2)
 
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        """Return the mask M_mksp, (B, C, H, W)."""
-        maps = [spread(*strip(*strip_averages(x_BCHW, n))) for n, strip in zip(self.kernels, self.strips, strict=True)]
-        return torch.sigmoid(self.mask(F.relu(self.fusion(torch.cat(maps, dim=1)))))
+    def forward(self, x_BCHW: Tensor, grid: StripGrid) -> Tensor:
+        """Return the mask M_mksp in (0, 1), (B, C, H, W)."""
+        steps = zip(grid.columns.steps, grid.rows.steps, strict=True)
+        pairs = [
+            strip(*averages, step)
+            for strip, averages, step in zip(self.strips, grid.average(x_BCHW), steps, strict=True)
+        ]
+        return self.mask(self._fuse(pairs, grid).relu_()).sigmoid_()  # type: ignore[no-any-return]
+
+    def _fuse(self, pairs: list[tuple[Tensor, Tensor]], grid: StripGrid) -> Tensor:
+        weights = torch.chunk(self.fusion.weight, len(self.kernels), dim=1)
+        if self.fusion.kernel_size == (1, 1):
+            fused = [(F.conv2d(yv, w), F.conv2d(yh, w)) for (yv, yh), w in zip(pairs, weights, strict=True)]
+            return grid.spread_sum(fused)
+        total: Tensor | None = None
+        for kernel, (pair, weight) in enumerate(zip(pairs, weights, strict=True)):
+            part = F.conv2d(grid.spread(*pair, kernel), weight, padding=self.fusion.padding)
+            total = part if total is None else total.add_(part)
+        assert total is not None  # noqa: S101  # a configuration has at least one kernel
+        return total
+
+
+class StripPooling(nn.Module):
+    """The mask of SP, Eq. (1): lines of one pixel (n = 1) alone, C wide, then one 1x1 convolution."""
+
+    def __init__(self, config: BANetConfig) -> None:
+        super().__init__()
+        C = config.channels
+        self.strip = StripConvolution(C, C, 1)
+        self.mask = nn.Conv2d(C, C, 1)
+
+    def forward(self, x_BCHW: Tensor, grid: StripGrid) -> Tensor:
+        """Return the mask M_sp in (0, 1), (B, C, H, W)."""
+        (averages,) = grid.average(x_BCHW)
+        yv, yh = self.strip(*averages)
+        return self.mask(grid.spread(yv, yh, 0)).sigmoid_()  # type: ignore[no-any-return]
 
 
 class BlurAwareAttention(nn.Module):
-    """BA: the input, gated by the mask of MKSP and again by the refinement f_AR of Eq. (5)."""
+    """BA: the features, gated by the mask of MKSP and again by the refinement f_AR of Eq. (5).
 
-    def __init__(self, channels: int, kernels: tuple[int, ...], fusion_channels: int) -> None:
+    Table 5 leaves out the refinement (mksp), the pooling (ar), or puts SP in the place of MKSP (sp).
+    """
+
+    def __init__(self, config: BANetConfig) -> None:
         super().__init__()
-        self.pooling = MultiKernelStripPooling(channels, kernels, fusion_channels)
-        self.refinement = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(channels, channels, 3, padding=1),
-            nn.Sigmoid(),
-        )
+        C = config.channels
+        self.pooling: nn.Module | None = None
+        if config.attention in ("ba", "mksp"):
+            self.pooling = MultiKernelStripPooling(config)
+        elif config.attention == "sp":
+            self.pooling = StripPooling(config)
+        self.refinement: nn.Module | None = None
+        if config.attention in ("ba", "ar"):
+            self.refinement = nn.Sequential(
+                nn.Conv2d(C, C, 3, padding=1),
+                nn.ReLU(inplace=True),
+                nn.Conv2d(C, C, 3, padding=1),
+                nn.Sigmoid(),
+            )
 
-    def forward(self, x_BCHW: Tensor) -> Tensor:
+    def forward(self, x_BCHW: Tensor, grid: StripGrid) -> Tensor:
         """Return the attended features, (B, C, H, W)."""
-        attended_BCHW = self.pooling(x_BCHW) * x_BCHW  # where is the blur, seen over the whole image
-        refined_BCHW: Tensor = self.refinement(attended_BCHW) * attended_BCHW  # Eq. (5): sharpen the mask locally
-        return refined_BCHW
+        if self.pooling is not None:
+            x_BCHW = self.pooling(x_BCHW, grid) * x_BCHW  # where is the blur, seen over the whole image
+        if self.refinement is not None:
+            x_BCHW = self.refinement(x_BCHW) * x_BCHW  # Eq. (5): sharpen the mask locally
+        return x_BCHW
+
+
+class SelfAttention(nn.Module):
+    """Pixel-wise self-attention over the whole feature map (Zhang et al., SAGAN), in BA's place in Table 9.
+
+    Queries, keys and values have C/8 channels, their convolutions no bias; gamma starts at 0. The attention matrix of
+    (H W)^2 numbers is not laid out where torch has a fused kernel; the time stays quadratic.
+    """
+
+    def __init__(self, config: BANetConfig) -> None:
+        super().__init__()
+        C = config.channels
+        self.query = nn.Conv2d(C, C // 8, 1, bias=False)
+        self.key = nn.Conv2d(C, C // 8, 1, bias=False)
+        self.value = nn.Conv2d(C, C // 8, 1, bias=False)
+        self.output = nn.Conv2d(C // 8, C, 1, bias=False)
+        self.gamma = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x_BCHW: Tensor, grid: StripGrid) -> Tensor:
+        """Return x + gamma o, (B, C, H, W); the strips are not looked at."""
+        q, k, v = (
+            convolution(x_BCHW).flatten(2).mT.unsqueeze(1) for convolution in (self.query, self.key, self.value)
+        )  # (B, 1, HW, C/8)
+        attended = F.scaled_dot_product_attention(q, k, v, scale=1.0)
+        o_BCHW: Tensor = self.output(attended.squeeze(1).mT.reshape(q.shape[0], -1, *x_BCHW.shape[2:]))
+        return x_BCHW + self.gamma * o_BCHW
+
+
+def attention(config: BANetConfig) -> nn.Module | None:
+    """The attention of one module; None for `none`."""
+    if config.attention == "none":
+        return None
+    return SelfAttention(config) if config.attention == "sa" else BlurAwareAttention(config)
+
+
+def _convolve(convolution: nn.Conv2d, y: Tensor, dilation: tuple[int, int]) -> Tensor:
+    padding = tuple(d * (k // 2) for d, k in zip(dilation, convolution.kernel_size, strict=True))
+    return F.conv2d(y, convolution.weight, padding=padding, dilation=dilation)

@@ -4,15 +4,13 @@ import re
 import tempfile
 from pathlib import Path
 
-from torch import nn
-
 from banet.errors import ModelError
-from banet.model import load_weights
+from banet.model import BANet, load_weights
 
 _ADDRESS = re.compile(r"models:/+(?P<name>[^/@]+)(?:/(?P<version>\d+)|@(?P<alias>[^/@]+))")
 
 
-def load_model(source: str | Path) -> nn.Module:
+def load_model(source: str | Path) -> BANet:
     """Load a trained network, on the CPU, in evaluation mode.
 
     It takes float (B, 3, H, W) in [0, 1] and returns the same, not clamped; `banet.restore` takes images.

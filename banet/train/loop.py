@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from banet.config import PhaseParams, RecipeParams
+from banet.config import LossParams, PhaseParams, RecipeParams
 from banet.errors import ModelError
 from banet.losses import total_loss
 from banet.model import BANet
@@ -114,7 +114,7 @@ def fit(
         losses: list[Tensor] = []
         for batch in batches(phase, training.step):
             lr = float(training.schedule.get_last_lr()[0])
-            losses.append(train_step(network, batch, training.optimizer, recipe.loss.fft_weight, phase.params))
+            losses.append(train_step(network, batch, training.optimizer, recipe.loss, phase.params))
             training.schedule.step()
             training.step += 1
             validating = training.step % recipe.validate_every == 0 or training.step == phase.last_step
@@ -129,18 +129,18 @@ def fit(
 
 
 def train_step(
-    network: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer, fft_weight: float, params: PhaseParams
+    network: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer, loss: LossParams, params: PhaseParams
 ) -> Tensor:
     """One optimizer step; return the loss of the batch before it, a detached scalar."""
     device = next(network.parameters()).device
     blurred, sharp = (_to_float(images.to(device, non_blocking=True)) for images in batch)
-    loss = total_loss(network(blurred), sharp, fft_weight=fft_weight)
+    value = total_loss(network(blurred), sharp, fft_weight=loss.fft_weight, fft_norm=loss.fft_norm)
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    value.backward()  # type: ignore[no-untyped-call]
     if params.clip_norm is not None:
         nn.utils.clip_grad_norm_(network.parameters(), params.clip_norm)
     optimizer.step()
-    return loss.detach()
+    return value.detach()
 
 
 def best_model(training_state: dict[str, Any], model: BANet) -> BANet:

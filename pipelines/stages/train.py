@@ -157,9 +157,7 @@ def _training_set(chosen: Params, folder: ShardFolder) -> TrainingSet:
 def _initial_weights(source: str | None, folder: Path) -> str | None:
     if source is None:
         return None
-    model = load_model(source)
-    assert isinstance(model, BANet)  # noqa: S101
-    save_weights(model, folder)
+    save_weights(load_model(source), folder)
     return str(folder.absolute())
 
 

@@ -52,7 +52,7 @@ def put(values: dict[str, object], path: str, value: object) -> dict[str, object
         ("recipe.phases.0.schedule", "step", "schedule must be one of cosine"),
         ("recipe.phases", [], "recipe.phases is empty"),
         ("recipe", None, "params.yaml: recipe must be a mapping"),
-        ("model.attention", "sa", "model.attention must be one of ba"),
+        ("model.attention", "cbam", "model.attention must be one of ba, mksp, sp, ar, sa, none"),
         ("model.kernels", 3, "model.kernels must be a list, each a whole number"),
         ("evaluate_on", ["hide"], "lacks the training benchmark 'mini'"),
         ("cluster.workers", 0, "cluster.workers must be at least 1"),

@@ -57,12 +57,8 @@ def test_the_tensor_does_not_share_the_images_memory() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        np.zeros((4, 5), np.uint8),
-        np.zeros((4, 5, 1), np.uint8),
-        np.zeros((4, 5, 4), np.uint8),
-        np.zeros((3, 4, 5), np.uint8),
+        np.zeros((4, 5, 7), np.uint8),
         np.zeros((1, 4, 5, 3), np.uint8),
-        np.zeros((0, 5, 3), np.uint8),
         np.zeros((4, 5, 3), np.float32),
         np.zeros((4, 5, 3), np.uint16),
     ],
@@ -70,7 +66,36 @@ def test_the_tensor_does_not_share_the_images_memory() -> None:
 def test_what_is_no_image_is_refused_with_type_and_shape(wrong: np.ndarray) -> None:
     with pytest.raises(DataError, match=r"photo.png must be uint8 RGB of shape \(H, W, 3\), got ") as caught:
         require_image(wrong, "photo.png")
-    assert f"{wrong.dtype} of shape {wrong.shape}" in str(caught.value)
+    assert f"{wrong.dtype} of shape {wrong.shape}: " in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "remedies"),
+    [
+        ((4, 5), np.uint8, "grey: repeat it to three channels"),
+        ((4, 5, 1), np.uint8, "grey: repeat it to three channels"),
+        ((4, 5, 2), np.uint8, "grey with transparency: repeat the first channel to three"),
+        ((4, 5, 4), np.uint8, "four channels (RGBA?): drop the fourth"),
+        ((3, 4, 5), np.uint8, "channels first: put them last, transpose(1, 2, 0)"),
+        ((1, 4, 5, 3), np.uint8, "a batch: give one image at a time"),
+        ((0, 5, 3), np.uint8, "it is empty"),
+        ((5,), np.uint8, "that is no image"),
+        ((4, 5, 3), np.uint16, "16 bit: scale it to 0 to 255, round it and convert it to uint8"),
+        ((4, 5, 3), np.float64, "float: multiply it by 255 if it is in [0, 1], round it and convert it to uint8"),
+        ((4, 5, 3), np.bool_, "bring it to levels from 0 to 255 and convert it to uint8"),
+        (
+            (4, 5),
+            np.uint16,
+            "grey: repeat it to three channels; 16 bit: scale it to 0 to 255, round it and convert it to uint8",
+        ),
+    ],
+)
+def test_the_refusal_says_what_was_found_and_what_to_do(
+    shape: tuple[int, ...], dtype: type[np.generic], remedies: str
+) -> None:
+    with pytest.raises(DataError) as caught:
+        require_image(np.zeros(shape, dtype))  # type: ignore[arg-type]
+    assert str(caught.value).endswith(f"of shape {shape}: {remedies}")
 
 
 def test_an_image_passes_unchanged() -> None:

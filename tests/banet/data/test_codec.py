@@ -32,14 +32,26 @@ def test_png_is_lossless(image: Image, compression: int) -> None:
     assert decoded.flags.c_contiguous
 
 
-def png(height: int, width: int, rows: bytes, *, color: int = 2) -> bytes:
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png(height: int, width: int, rows: bytes, *, color: int = 2, bits: int = 8, extra: bytes = b"") -> bytes:
     """A PNG written by hand, so that the order of channels is that of the standard."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + extra + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
-    header = struct.pack(">IIBBBBB", width, height, 8, color, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+def jpeg_frame(components: int, *, bits: int = 8, before: bytes = b"") -> bytes:
+    """The head of a JPEG: markers up to the start of its frame, 8x8."""
+    body = struct.pack(">BHHB", bits, 8, 8, components) + b"".join(bytes([i, 0x11, 0]) for i in range(components))
+    return b"\xff\xd8" + before + b"\xff\xc2" + struct.pack(">H", len(body) + 2) + body + b"\xff\xda"
+
+
+def encoded(suffix: str, array: np.ndarray) -> bytes:
+    done, content = cv2.imencode(suffix, array)
+    assert done
+    return content.tobytes()
 
 
 def test_channels_are_rgb() -> None:
@@ -49,11 +61,85 @@ def test_channels_are_rgb() -> None:
     assert np.array_equal(np.asarray(bgr)[..., ::-1], RED_ON_BLUE)
 
 
-def test_grey_and_transparent_images_become_rgb() -> None:
-    grey = png(1, 2, b"\0" + bytes([7, 200]), color=0)
-    assert decode(grey, "x").tolist() == [[[7, 7, 7], [200, 200, 200]]]
-    transparent = png(1, 1, b"\0" + bytes([10, 20, 30, 255]), color=6)
-    assert decode(transparent, "x").tolist() == [[[10, 20, 30]]]
+PALETTE = chunk(b"PLTE", bytes([0, 0, 0, 10, 20, 30, 255, 0, 7]))
+LEVELS = np.arange(64, dtype=np.uint8).reshape(8, 8) * 3
+FOUR = np.dstack([LEVELS] * 4)
+APP = b"\xff\xff\xe0" + struct.pack(">H", 6) + b"\xff\xc0ab"  # a filling byte, and what is no start of frame
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (png(1, 2, b"\0" + bytes([7, 200]), color=0), "grey"),
+        (png(1, 8, b"\0\xa5", color=0, bits=1), "grey"),
+        (png(1, 1, b"\0" + bytes([7, 255]), color=4), "grey with transparency"),
+        (png(1, 1, b"\0" + bytes([7]), color=0, extra=chunk(b"tRNS", b"\0\7")), "grey with transparency"),
+        (png(1, 1, b"\0" + bytes([10, 20, 30, 255]), color=6), "RGB with transparency"),
+        (png(1, 1, b"\0" + bytes([10, 20, 30]), extra=chunk(b"tRNS", b"\0" * 6)), "RGB with transparency"),
+        (png(1, 1, b"\0\1", color=3, extra=PALETTE + chunk(b"tRNS", b"\x80")), "RGB with transparency"),
+        (png(1, 1, b"\0" + bytes(6), bits=16), "16-bit RGB"),
+        (png(1, 1, b"\0" + bytes(2), color=0, bits=16), "16-bit grey"),
+        (png(1, 1, b"\0" + bytes(8), color=6, bits=16), "16-bit RGB with transparency"),
+        (encoded(".jpg", LEVELS), "grey"),
+        (jpeg_frame(1), "grey"),
+        (jpeg_frame(4), "CMYK"),
+        (jpeg_frame(4, before=APP), "CMYK"),
+        (jpeg_frame(3, bits=12), "12-bit RGB"),
+        (encoded(".bmp", LEVELS), "grey"),
+        (encoded(".tiff", LEVELS), "grey"),
+        (encoded(".tiff", FOUR[..., :3].astype(np.uint16)), "16-bit RGB"),
+        (encoded(".tiff", FOUR[..., :3].astype(np.float32)), "32-bit RGB"),
+        (encoded(".webp", FOUR), "RGB with transparency"),
+    ],
+)
+def test_what_is_not_8_bit_rgb_is_named_and_refused(content: bytes, found: str) -> None:
+    with pytest.raises(DataError) as caught:
+        decode(content, "a/b.png")
+    remedy = "scale it to 8 bits and save it as RGB" if "-bit" in found else "convert it to RGB (three channels)"
+    assert str(caught.value) == f"a/b.png is {found}, not 8-bit RGB: {remedy} first"
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tiff", ".webp", ".jpg"])
+def test_8_bit_rgb_is_accepted_in_every_format(image: Image, suffix: str) -> None:
+    decoded = decode(encoded(suffix, image[..., ::-1]), "x")
+    assert decoded.shape == image.shape
+    assert suffix in (".webp", ".jpg") or np.array_equal(decoded, image)
+
+
+@pytest.mark.parametrize(("bits", "row"), [(8, bytes([2, 0, 1, 2])), (2, bytes([0b10_00_01_10]))])
+def test_a_palette_of_colours_is_rgb(bits: int, row: bytes) -> None:
+    decoded = decode(png(1, 4, b"\0" + row, color=3, bits=bits, extra=PALETTE), "x")
+    assert decoded.tolist() == [[[255, 0, 7], [0, 0, 0], [10, 20, 30], [255, 0, 7]]]
+
+
+def test_grey_becomes_rgb_when_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "grey.png").write_bytes(png(1, 2, b"\0" + bytes([7, 200]), color=0))
+    assert read_image(tmp_path / "grey.png", grey_as_rgb=True).tolist() == [[[7, 7, 7], [200, 200, 200]]]
+    with pytest.raises(DataError, match=r"grey.png is grey, not 8-bit RGB: convert it"):
+        read_image(tmp_path / "grey.png")
+    for content in (png(1, 1, b"\0" + bytes(2), color=0, bits=16), png(1, 1, b"\0" + bytes(4), color=6)):
+        with pytest.raises(DataError, match="not 8-bit RGB"):
+            decode(content, "x", grey_as_rgb=True)
+    rgb = png(1, 1, b"\0" + bytes([10, 20, 30]))
+    assert decode(rgb, "x", grey_as_rgb=True).tolist() == [[[10, 20, 30]]]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        png(1, 1, b"\0" + bytes(3), extra=chunk(b"tEXt", b"abc")),
+        png(1, 2, b"\0" + bytes([7, 200]), color=0),
+        jpeg_frame(3, before=APP),
+        jpeg_frame(4, before=APP),
+        encoded(".webp", FOUR),
+        encoded(".bmp", LEVELS),
+    ],
+)
+def test_a_header_cut_off_anywhere_is_an_expected_error(content: bytes, capfd: pytest.CaptureFixture[str]) -> None:
+    for cut in range(1, min(len(content), 80)):
+        with pytest.raises(DataError, match=r"^x is "):
+            decode(content[:cut], "x")
+    capfd.readouterr()
 
 
 def test_a_photograph_is_turned_upright(image: Image) -> None:

@@ -1,14 +1,38 @@
-"""The network: sizes, counts, gradients, and the wiring against a literal form."""
+"""The network and its options: sizes, counts, gradients, formats, compiled and exported."""
+
+from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from banet.errors import ConfigError
-from banet.model import BANet, BANetConfig, BlurAwareModule
+from banet.model import BANet, BANetConfig
 
-SMALL = BANetConfig(stem_channels=8, channels=12, modules=2, fusion_channels=6)
+SMALL = BANetConfig(stem_channels=8, channels=16, modules=2, fusion_channels=6)
+LOCAL = 30  # pixels
+OPTIONS = [
+    {},
+    {"attention": "mksp"},
+    {"attention": "sp"},
+    {"attention": "ar"},
+    {"attention": "sa"},
+    {"attention": "none"},
+    {"content": "pdc"},
+    {"content": "pdc_twice"},
+    {"kernels": (1, 3, 5, 7, 9)},
+    {"fusion_kernel": 3},
+    {"strip_windows": "fixed"},
+    {"local_crop": LOCAL},
+    {"local_crop": LOCAL, "fusion_kernel": 3, "strip_windows": "fixed"},
+]
+TRACED = [  # every branch of the code once: tracing takes seconds
+    {},
+    {"attention": "sp", "content": "pdc"},
+    {"attention": "sa", "content": "pdc_twice"},
+    {"fusion_kernel": 3, "strip_windows": "fixed"},
+    {"local_crop": LOCAL},
+]
 
 
 def count(config: BANetConfig) -> int:
@@ -43,62 +67,82 @@ def test_the_network_is_a_residual_on_its_input() -> None:
     torch.testing.assert_close(model(x), x)
 
 
-def test_gradients_reach_every_parameter() -> None:
+@pytest.mark.parametrize("option", OPTIONS)
+def test_gradients_reach_every_parameter(option: dict[str, object]) -> None:
     torch.manual_seed(0)
-    model = BANet(SMALL)
-    model(torch.rand(2, 3, 16, 16)).square().sum().backward()
+    model = BANet(replace(SMALL, **option))
+    for name, parameter in model.named_parameters():
+        if name.endswith("gamma"):
+            torch.nn.init.ones_(parameter)  # it starts at 0, where nothing behind it has a gradient yet
+    model(torch.rand(2, 3, 34, 38)).square().sum().backward()
     silent = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert silent == []
 
 
-def strips(x: Tensor, n: int) -> tuple[Tensor, Tensor]:
-    """Adaptive windows, one mean at a time."""
-    H, W = x.shape[-2:]
-    columns = [x[..., i * W // n : -(-(i + 1) * W // n)].mean(dim=3) for i in range(n)]
-    rows = [x[..., i * H // n : -(-(i + 1) * H // n), :].mean(dim=2) for i in range(n)]
-    return torch.stack(columns, dim=3), torch.stack(rows, dim=2)
+@pytest.mark.parametrize("option", TRACED)
+def test_compiled_whole_it_gives_the_same_in_training_and_inference(option: dict[str, object]) -> None:
+    torch.manual_seed(0)
+    torch._dynamo.reset()
+    model = BANet(replace(SMALL, modules=1, **option)).to(memory_format=torch.channels_last)
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")  # fullgraph: a break is an error
+    x = torch.rand(1, 3, 33, 48).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        torch.testing.assert_close(compiled(x), model(x))
+    wanted = torch.autograd.grad(model(x).square().sum(), list(model.parameters()))
+    found = torch.autograd.grad(compiled(x).square().sum(), list(model.parameters()))
+    for ours, theirs in zip(found, wanted, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
-def literal_module(module: BlurAwareModule, x: Tensor) -> Tensor:
-    """One BAM, written out from its description with the module's own weights."""
-    H, W = x.shape[-2:]
-    f = F.leaky_relu(F.conv2d(x, module.input[0].weight, module.input[0].bias, padding=1), 0.2)
-    pooling, maps = module.attention.pooling, []
-    for n, strip in zip(pooling.kernels, pooling.strips, strict=True):
-        yv, yh = strips(f, n)
-        if n == 1:
-            yv = F.conv2d(yv, strip.vertical.weight, padding=(1, 0))
-            yh = F.conv2d(yh, strip.horizontal.weight, padding=(0, 1))
-        else:
-            yv, yh = (F.conv2d(y, strip.vertical.weight, padding=1) for y in (yv, yh))
-        rows = [int(i * (n / H)) for i in range(H)]
-        columns = [int(j * (n / W)) for j in range(W)]
-        maps.append(yv[..., columns] + yh[..., rows, :])
-    fused = F.relu(F.conv2d(torch.cat(maps, 1), pooling.fusion.weight))
-    attended = torch.sigmoid(F.conv2d(fused, pooling.mask.weight, pooling.mask.bias)) * f
-    refine = module.attention.refinement
-    mask = F.relu(F.conv2d(attended, refine[0].weight, refine[0].bias, padding=1))
-    attended = torch.sigmoid(F.conv2d(mask, refine[2].weight, refine[2].bias, padding=1)) * attended
-    first, bridge, _, second = module.content
-    content = f
-    for pdc, after in ((first, bridge), (second, None)):
-        branches = [
-            F.conv2d(content, conv.weight, conv.bias, padding=d, dilation=d)
-            for conv, d in zip(pdc.branches, (1, 3, 5), strict=True)
-        ]
-        content = torch.cat(branches, 1)
-        if after is not None:
-            content = F.leaky_relu(F.conv2d(content, after.weight, after.bias, padding=1), 0.2)
-    out = F.conv2d(torch.cat([content, attended], 1), module.output.weight, module.output.bias, padding=1)
-    return F.leaky_relu(x + out, 0.2)
+@pytest.mark.parametrize("option", TRACED)
+def test_exported_at_one_size_it_is_right_at_others(option: dict[str, object]) -> None:
+    torch.manual_seed(0)
+    model = BANet(replace(SMALL, modules=1, **option)).eval()
+    # Smaller images than the local window take the way of the global strips, and Eq. (2) refuses some.
+    smallest = LOCAL + 1 if "local_crop" in option else 14 if "strip_windows" in option else 8
+    sides = {
+        2: torch.export.Dim("height", min=smallest, max=4096),
+        3: torch.export.Dim("width", min=smallest, max=4096),
+    }
+    exported = torch.export.export(model, (torch.rand(1, 3, 64, 70),), dynamic_shapes=(sides,)).module()
+    for size in [(64, 70), (65, 71), (90, 128), (smallest, 41), (42, smallest + 1), (123, 50)]:
+        x = torch.rand(1, 3, *size)
+        with torch.no_grad():
+            torch.testing.assert_close(exported(x), model(x), msg=lambda text, size=size: f"{size}: {text}")
 
 
-@pytest.mark.parametrize("size", [(16, 16), (10, 23), (7, 8)])
-def test_a_module_equals_its_literal_form(size: tuple[int, int]) -> None:
-    torch.manual_seed(1)
-    module = BlurAwareModule(SMALL)
-    x = torch.randn(2, 12, *size)
-    torch.testing.assert_close(module(x), literal_module(module, x), atol=1e-5, rtol=1e-5)
+@pytest.mark.parametrize("option", OPTIONS)
+def test_both_memory_formats_give_the_same(option: dict[str, object]) -> None:
+    torch.manual_seed(0)
+    model = BANet(replace(SMALL, **option)).eval()
+    x = torch.rand(2, 3, 45, 52)
+    with torch.inference_mode():
+        plain, last = model(x), model(x.contiguous(memory_format=torch.channels_last))
+    assert plain.is_contiguous()
+    assert last.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(plain, last, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("option", OPTIONS)
+def test_half_precision_stays_near(option: dict[str, object], dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    model = BANet(replace(SMALL, **option)).eval()
+    x = torch.rand(1, 3, 61, 89)
+    with torch.inference_mode():
+        exact = model(x)
+        half = model.to(dtype)(x.to(dtype))
+    assert half.isfinite().all()
+    torch.testing.assert_close(half.float(), exact, rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (721, 8), (9, 1279), (721, 1279)])
+def test_odd_sizes_up_to_a_video_frame(size: tuple[int, int]) -> None:
+    model = BANet(BANetConfig(stem_channels=2, channels=4, modules=1, fusion_channels=2))
+    with torch.inference_mode():
+        restored = model(torch.rand(1, 3, *size))
+    assert restored.shape == (1, 3, *size)
+    assert restored.isfinite().all()
 
 
 @pytest.mark.parametrize(
@@ -108,8 +152,11 @@ def test_a_module_equals_its_literal_form(size: tuple[int, int]) -> None:
         ({"modules": 0}, "model.modules"),
         ({"kernels": ()}, "kernels"),
         ({"kernels": (3, 3)}, "distinct"),
+        ({"attention": "sa", "channels": 12}, "multiple of 8"),
+        ({"local_crop": 12}, "even and at least 14"),
+        ({"local_crop": 65}, "even"),
     ],
 )
 def test_an_impossible_configuration_is_refused(values: dict[str, int], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        BANetConfig(**values)  # type: ignore[arg-type]
+        BANetConfig(**values)

@@ -13,6 +13,7 @@ import torch
 
 from banet.config import LossParams, PhaseParams, RecipeParams
 from banet.errors import ModelError
+from banet.losses import total_loss
 from banet.model import BANet, BANetConfig
 from banet.train.loop import Batch, Progress, Training, best_model, fit, train_step
 from banet.train.plan import PlannedPhase, plan
@@ -69,8 +70,19 @@ def run(training: Training, scores: Iterator[float], stop_at: int | None = None)
 def test_the_loss_falls() -> None:
     training = new_training()
     batch = next(batches(training.phases[0], 0))
-    losses = [float(train_step(training.model, batch, training.optimizer, 0.01, PHASES[0])) for _ in range(60)]
+    losses = [float(train_step(training.model, batch, training.optimizer, RECIPE.loss, PHASES[0])) for _ in range(60)]
     assert losses[-1] < 0.7 * losses[0]
+
+
+def test_the_loss_is_the_recipes() -> None:
+    training = new_training()
+    batch = next(batches(training.phases[0], 0))
+    blurred, sharp = (images.permute(0, 3, 1, 2).float() / 255 for images in batch)
+    expected = total_loss(training.model(blurred), sharp, fft_weight=0.5, fft_norm="ortho")
+    loss = LossParams(fft_weight=0.5, fft_norm="ortho")
+    assert float(train_step(training.model, batch, training.optimizer, loss, PHASES[0])) == pytest.approx(
+        expected.item(), rel=1e-5
+    )
 
 
 def test_every_step_is_reported_and_validated_where_asked() -> None:

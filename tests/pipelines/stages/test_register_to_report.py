@@ -166,4 +166,4 @@ def test_register_needs_what_train_made(own_params: Params, store: Store, tmp_pa
     model = register(own_params, weights=tmp_path / "weights", store=store, reports=tmp_path)
     tags = store.client().get_model_version(model.name, str(model.version)).tags
     assert tags["data_digest"] == "0" * 64
-    assert json.loads(tags["params"])["recipe"]["loss"] == {"fft_weight": 0.01}
+    assert json.loads(tags["params"])["recipe"]["loss"] == {"fft_weight": 0.01, "fft_norm": "backward"}
