@@ -1,16 +1,17 @@
-"""`banet deblur`: a picture of any size in, a picture out, and one line for each mistake."""
+"""`banet …`: what each command makes, and one line for each mistake."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from literal_banet import random_tensors
 
 from banet import BANet, BANetConfig
 from banet.cli import main
 from banet.data.codec import read_image, write_image
-from banet.model import save_weights
-from banet.restore import restore
+from banet.model import save_weights, with_local_strips
+from banet.restore import restore, restore_in_parts
 from banet.tracking.registry import promote, register
 from banet.tracking.store import connect
 
@@ -81,3 +82,111 @@ def test_a_mistake_is_one_line(
     assert len([line for line in lines if line.startswith("error: ")]) == 1
     assert message in lines[-1]
     assert not Path(out).exists()
+
+
+def run(*arguments: str | Path) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def test_deblur_takes_local_strips_and_sub_images(photo: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = BANet(BANetConfig(stem_channels=4, channels=4, modules=1, fusion_channels=2)).eval()
+    torch.nn.init.normal_(model.output.weight, std=5.0)  # so that strips show in eight bits
+    save_weights(model, tmp_path / "strong")
+    out = tmp_path / "out.png"
+    expected = {
+        (): restore(model, read_image(photo)),
+        ("--local-crop", "20"): restore(with_local_strips(model, 20), read_image(photo)),
+        ("--sub-images",): restore_in_parts(model, read_image(photo)),
+    }
+    for flags, image in expected.items():
+        assert run("deblur", photo, out, "--model", tmp_path / "strong", *flags) == 0
+        np.testing.assert_array_equal(read_image(out), image)
+    assert len({image.tobytes() for image in expected.values()}) == 3
+
+
+@pytest.mark.usefixtures("model")
+def test_info_says_what_a_model_costs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("info", tmp_path / "model", "--size", "16x24") == 0
+    text = capsys.readouterr().out
+    assert text.startswith(str(tmp_path / "model"))
+    assert "latency at 16x24" in text
+    (tmp_path / "base.yaml").write_text("{name: base, stem_channels: 4, channels: 4, modules: 1, fusion_channels: 2}")
+    (tmp_path / "twin.yaml").write_text("{defaults: [base, _self_], name: twin, modules: 2}")
+    assert run("info", tmp_path / "twin.yaml", "--size", "8x8", "--dtype", "bfloat16") == 0
+    text = capsys.readouterr().out
+    assert "twin.yaml, weights at random\nname " in text
+    assert "cpu" in text
+    assert "bfloat16" in text
+
+
+def test_a_released_checkpoint_comes_in_and_goes_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tensors = {
+        f"module.{name}": value for name, value in random_tensors(channels=8, stem=4, modules=2, fusion=4).items()
+    }
+    torch.save(tensors, tmp_path / "released.pth")
+    assert run("import-checkpoint", tmp_path / "released.pth", tmp_path / "imported") == 0
+    assert "imported, 2 modules of 8 channels" in capsys.readouterr().out
+    assert run("export-checkpoint", tmp_path / "imported", tmp_path / "back.pth") == 0
+    back = torch.load(tmp_path / "back.pth", weights_only=True)
+    assert list(back) == list(tensors)
+    assert all(torch.equal(back[name], tensors[name]) for name in tensors)
+    before = (tmp_path / "imported" / "model.safetensors").read_bytes()
+    assert run("import-checkpoint", tmp_path / "back.pth", tmp_path / "imported") == 2
+    assert "imported is there already: name a new folder, or remove it first" in capsys.readouterr().err
+    assert (tmp_path / "imported" / "model.safetensors").read_bytes() == before
+    (tmp_path / "cut.pth").write_bytes((tmp_path / "back.pth").read_bytes()[:-500])
+    assert run("import-checkpoint", tmp_path / "cut.pth", tmp_path / "new") == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.usefixtures("model")
+def test_explain_draws_a_sheet(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "sheet.png"
+    assert run("explain", photo, out, "--model", tmp_path / "model", "--modules", "1") == 0
+    assert min(read_image(out).shape[:2]) > 300
+    out.unlink()
+    assert run("explain", photo, out, "--model", tmp_path / "model", "--modules", "1,2") == 2
+    assert "error: " in capsys.readouterr().err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["explain", "photo.png", "out.png", "--modules", "first"], "'first' are no numbers: write 1,5,10"),
+        (["info", "model", "--size", "720"], "'720' is no size: write height x width, 720x1280"),
+    ],
+)
+def test_a_mistyped_option_is_named(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["info", "nowhere"], "error: no model in nowhere: config.json cannot be read"),
+        (["info", "nowhere.yaml"], "error: nowhere.yaml cannot be read"),
+        (["info", "model", "--device", "tpu"], "error: tpu is no device"),
+        (["deblur", "photo.png", "out.png", "--model", "model", "--local-crop", "9"], "local_crop must be even and at"),
+        (["import-checkpoint", "nowhere.pth", "new"], "error: nowhere.pth cannot be read"),
+        (["export-checkpoint", "nowhere", "new.pth"], "error: no model in nowhere"),
+    ],
+)
+@pytest.mark.usefixtures("model", "photo")
+def test_a_mistake_with_models_is_one_line(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1

@@ -1,0 +1,205 @@
+"""How much faster, and in how much less memory, BANet restores than the released wiring written literally, on the CPU.
+
+    python benchmarks/inference.py        (about 8 minutes on 2 cores, of which compiling takes 2)
+
+Contract: at 256x256, float32, 2 threads, the network in channels_last at least 1.25 times as fast as the literal form in
+NCHW (tests/reference/literal_banet.py: strips laid out at full size, concatenated, fused), equal to 1e-5; at 720x1280 at
+most 1.0 GiB resident beyond weights and program. All arms take turns in one process, one image a turn, so that a noisy
+machine slows all of them. Factors apart: memory format alone, strips alone (in either format), compiling. Memory is
+measured in a process of its own for each form: the peak of the resident set during one pass, less what was resident
+before it. Writes `benchmarks/results/inference.json`.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests/reference"))
+
+from literal_banet import literal_restore, random_tensors  # noqa: E402
+
+from banet.model import BANet, import_checkpoint  # noqa: E402
+
+ROUNDS = 11
+THREADS = 2
+SIZE, FRAME = (256, 256), (720, 1280)
+AIM, AIM_MIB, AIM_DIFFERENCE = 1.25, 1024, 1e-5
+FORMATS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
+RESULT = Path(__file__).parent / "results" / "inference.json"
+
+Form = Callable[[Tensor], Tensor]
+
+
+def network(tensors: dict[str, Tensor]) -> BANet:
+    """The network with these weights, brought in as a released checkpoint is."""
+    file = Path(f".inference.{os.getpid()}.pth")
+    try:
+        torch.save(tensors, file)
+        return import_checkpoint(file)
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def arms() -> dict[str, tuple[Form, torch.memory_format]]:
+    """Every form with the memory format of its image and weights."""
+    tensors = random_tensors()
+    made: dict[str, tuple[Form, torch.memory_format]] = {}
+    for name, memory_format in FORMATS.items():
+        laid_out = {
+            key: value.contiguous(memory_format=memory_format) if value.dim() == 4 else value
+            for key, value in tensors.items()
+        }
+        made[f"literal, {name}"] = (lambda x, laid_out=laid_out: literal_restore(laid_out, x)), memory_format
+        model = network(tensors).to(memory_format=memory_format)
+        made[f"network, {name}"] = model, memory_format
+    last = network(tensors).to(memory_format=torch.channels_last)
+    made["network, channels_last, compiled"] = torch.compile(last, fullgraph=True), torch.channels_last
+    frozen = {"freezing": True}  # weights become constants: packed once for the kernels that use them
+    last = network(tensors).to(memory_format=torch.channels_last)
+    made["network, channels_last, compiled and frozen"] = (
+        torch.compile(last, fullgraph=True, options=frozen),
+        torch.channels_last,
+    )
+    return made
+
+
+def timings() -> dict[str, object]:
+    """Interleaved times at 256x256, and each arm's difference from the literal form."""
+    torch.set_num_threads(THREADS)
+    forms = arms()
+    pixels = torch.rand(1, 3, *SIZE, generator=torch.Generator().manual_seed(0))
+    seconds: dict[str, list[float]] = {name: [] for name in forms}
+    differences: dict[str, float] = {}
+    with torch.no_grad():  # freezing asks for it
+        expected = forms["literal, NCHW"][0](pixels)
+        for name, (form, memory_format) in forms.items():
+            x = pixels.contiguous(memory_format=memory_format)
+            form(x)
+            differences[name] = float((form(x) - expected).abs().max())
+        for _ in range(ROUNDS):
+            for name, (form, memory_format) in forms.items():
+                x = pixels.contiguous(memory_format=memory_format)
+                start = time.perf_counter()
+                form(x)
+                seconds[name].append(time.perf_counter() - start)
+    return {
+        name: {"ms": [round(1000 * s, 1) for s in times], "difference": differences[name]}
+        for name, times in seconds.items()
+    }
+
+
+def ratio(times: dict[str, dict[str, list[float]]], slow: str, fast: str) -> dict[str, float]:
+    """How many times as fast, round by round."""
+    ratios = sorted(a / b for a, b in zip(times[slow]["ms"], times[fast]["ms"], strict=True))
+    return {
+        "median": round(statistics.median(ratios), 3),
+        "lowest": round(ratios[0], 3),
+        "highest": round(ratios[-1], 3),
+    }
+
+
+def peak_mib(form: str, memory_format: str) -> float:
+    """In this process: how much the resident set grows, at most, during one pass over a frame."""
+    torch.set_num_threads(THREADS)
+    tensors = random_tensors()
+    model = network(tensors)
+    restore: Form = model if form == "network" else (lambda x: literal_restore(tensors, x))
+    x = torch.rand(1, 3, *FRAME).contiguous(memory_format=FORMATS[memory_format])
+    with torch.inference_mode():
+        restore(x[..., :64, :64].contiguous(memory_format=FORMATS[memory_format]))
+        before = status("VmRSS")
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
+        restored = restore(x)
+        peak = status("VmHWM")
+    assert restored.shape == x.shape
+    return (peak - before) / 1024
+
+
+def status(key: str) -> int:
+    """One line of /proc/self/status, in KiB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(key))
+
+
+def peak_in_own_process(form: str, memory_format: str) -> float:
+    """The same, in a process of its own."""
+    command = [sys.executable, __file__, "--peak", form, memory_format]
+    return round(float(subprocess.run(command, capture_output=True, text=True, check=True).stdout), 1)
+
+
+def main() -> None:
+    """Measure, print, and write the result."""
+    times = timings()
+    factors = {
+        "network in channels_last over literal in NCHW": ratio(times, "literal, NCHW", "network, channels_last"),
+        "memory format alone (literal)": ratio(times, "literal, NCHW", "literal, channels_last"),
+        "memory format alone (network)": ratio(times, "network, NCHW", "network, channels_last"),
+        "strips alone, NCHW": ratio(times, "literal, NCHW", "network, NCHW"),
+        "strips alone, channels_last": ratio(times, "literal, channels_last", "network, channels_last"),
+        "compiling": ratio(times, "network, channels_last", "network, channels_last, compiled"),
+        "compiling and freezing": ratio(times, "network, channels_last", "network, channels_last, compiled and frozen"),
+        "all of it": ratio(times, "literal, NCHW", "network, channels_last, compiled and frozen"),
+    }
+    for name, arm in times.items():
+        print(f"{name:46} {statistics.median(arm['ms']):8.1f} ms, off by {arm['difference']:.1e}")
+    for name, factor in factors.items():
+        print(f"{name:46} {factor['median']:.2f}x ({factor['lowest']:.2f} to {factor['highest']:.2f})")
+    memory = {
+        f"{form}, {memory_format}": peak_in_own_process(form, memory_format)
+        for form, memory_format in [("network", "channels_last"), ("network", "NCHW"), ("literal", "channels_last")]
+    }
+    for name, mib in memory.items():
+        print(f"{name:46} {mib:8.1f} MiB at {FRAME[0]}x{FRAME[1]}, beyond the weights")
+    speed = factors["network in channels_last over literal in NCHW"]["median"]
+    reached = {
+        "speed": speed >= AIM,
+        "memory": memory["network, channels_last"] <= AIM_MIB,
+        "equal": max(arm["difference"] for arm in times.values()) <= AIM_DIFFERENCE,
+    }
+    print(f"aims: {AIM}x, {AIM_MIB} MiB, {AIM_DIFFERENCE:.0e}: {reached}")
+    environment = {
+        "commit": commit(),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "torch": torch.__version__,
+    }
+    params = {"size": SIZE, "frame": FRAME, "rounds": ROUNDS, "threads": THREADS, "dtype": "float32"}
+    result = {
+        "environment": environment,
+        "params": params,
+        "factors": factors,
+        "peak_mib": memory,
+        "reached": reached,
+        "times": times,
+    }
+    RESULT.parent.mkdir(parents=True, exist_ok=True)
+    RESULT.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def commit() -> str | None:
+    """The commit that is measured; None outside a checkout."""
+    answer = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return answer.stdout.strip() if answer.returncode == 0 else None
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peak", nargs=2, metavar=("FORM", "FORMAT"), help="print one form's peak memory, in MiB")
+    arguments = parser.parse_args()
+    if arguments.peak:
+        print(peak_mib(*arguments.peak))
+    else:
+        main()
