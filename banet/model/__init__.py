@@ -4,6 +4,7 @@ from banet.model.checkpoint import export_checkpoint, import_checkpoint
 from banet.model.config import BANetConfig
 from banet.model.network import BANet, BlurAwareModule, with_local_strips
 from banet.model.weights import load_weights, save_weights, weights_digest
+from banet.model.winograd import with_winograd
 
 __all__ = [
     "BANet",
@@ -15,4 +16,5 @@ __all__ = [
     "save_weights",
     "weights_digest",
     "with_local_strips",
+    "with_winograd",
 ]

@@ -105,6 +105,18 @@ def test_deblur_takes_local_strips_and_sub_images(photo: Path, tmp_path: Path) -
     assert len({image.tobytes() for image in expected.values()}) == 3
 
 
+def test_deblur_with_winograd_gives_the_same_picture(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    save_weights(BANet(BANetConfig(stem_channels=4, channels=96, modules=1, fusion_channels=4)), tmp_path / "wide")
+    photo = tmp_path / "large.png"
+    write_image(photo, np.random.default_rng(0).integers(0, 256, (104, 96, 3), dtype=np.uint8))
+    for flags in ([], ["--winograd"]):
+        assert run("deblur", photo, tmp_path / f"out{len(flags)}.png", "--model", tmp_path / "wide", *flags) == 0
+    plain, fast = (read_image(tmp_path / f"out{flags}.png").astype(int) for flags in (0, 1))
+    assert np.abs(plain - fast).max() <= 1
+    assert not np.array_equal(plain, read_image(photo))
+
+
 @pytest.mark.usefixtures("model")
 def test_info_says_what_a_model_costs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("info", tmp_path / "model", "--size", "16x24") == 0
