@@ -46,9 +46,12 @@ OWNERS = {  # files, or folders with all below; a package that is not named here
         "banet/data/codec.py",
         "banet/data/synthesis.py",
         "banet/data/mini.py",
+        "banet/data/pixels.py",
         "banet/baselines.py",
         "banet/explain.py",
     ),
+    "gdown": ("banet/data/links.py",),
+    "huggingface_hub": ("banet/data/links.py",),
     "matplotlib": ("pipelines/report/",),
     "jinja2": ("pipelines/report/",),
     "skimage": (),  # mini reads their photographs as files
@@ -183,7 +186,8 @@ for name in blocked:
 import cv2, pyarrow.parquet  # what the next floors stand on, imported before the second look
 before = state()
 from banet import baselines, evaluate
-from banet.data import archive, augmentation, benchmark, codec, mini, sampling, shards, synthesis, training
+from banet.data import archive, augmentation, benchmark, codec, download, mini, pixels, sampling, shards
+from banet.data import synthesis, training
 after = state()
 changed = [key for key in before if before[key] != after[key]]
 assert not changed, changed

@@ -1,121 +1,180 @@
-"""Archives read member by member, never unpacked."""
+"""Archives read member by member, never unpacked: ZIP in any order, tar and tar.gz from first to last."""
 
+import stat
+import struct
 import zipfile
 import zlib
-from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from banet.data.benchmark import Benchmark
+from banet.data.archive_base import Archive
+from banet.data.layouts import SHARP, PairMembers
+from banet.data.members import (
+    FETCH_AGAIN,
+    LARGEST_MEMBER,
+    NAMED_MEMBERS,
+    BadMemberError,
+    Member,
+    as_text,
+    empty,
+    points_outside,
+    shown,
+    summary,
+    too_large,
+)
+from banet.data.tar import is_tar
+from banet.data.tar_archive import TarArchive
 from banet.errors import DataError
 from banet.image import Image
 
-SHARP = "sharp"
-LARGEST_MEMBER = 256 * 2**20  # bytes of one image, unpacked; a larger one is not an image of a benchmark
-NAMED_MEMBERS = 5  # how many bad members an error names; it counts the rest
+__all__ = ["NAMED_MEMBERS", "SHARP", "Archive", "PairMembers", "open_archive", "require_equal_sizes", "summary"]
+
+PIECE = 2**18  # bytes read at once where a member is only verified
+PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others can be unpacked in one piece only, however large
+ENCRYPTED = 0x1  # flag of a member
+
+ZIP_ERRORS = (  # all that zipfile raises on damaged bytes
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+    OverflowError,
+)
+LOOKS = {  # first bytes of files that are often in an archive's place
+    b"<": "a web page",
+    b"Rar!": "a RAR archive",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"BZh": "packed by bzip2",
+    b"\xfd7zXZ": "packed by xz",
+    b"\x28\xb5\x2f\xfd": "packed by zstd",
+}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PairMembers:
-    """Where the images of one pair lie in an archive."""
+def open_archive(path: Path) -> Archive:
+    """Open a ZIP, a tar or a tar.gz; which one, its first bytes say, whatever its name.
 
-    split: str
-    sequence: str
-    frame: str
-    members: dict[str, str]  # kind of image (`sharp`, a variant): member of the archive
+    Raises:
+        DataError: it is missing, no archive, or a ZIP that has been cut short.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+        return TarArchive(path) if is_tar(head) else ZipArchive(path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror or error}): run the fetch stage") from None
+    except (BadMemberError, *ZIP_ERRORS):
+        looks = next((look for start, look in LOOKS.items() if head.lstrip().startswith(start)), None)
+        kind = "tar" if ".tar" in path.name or path.suffix == ".tgz" else "ZIP"
+        what = f"{looks}, not a ZIP or tar.gz" if looks else f"not a whole {kind} archive"
+        raise DataError(f"{path} is {what}: delete it and run the fetch stage again") from None
 
-    @property
-    def key(self) -> str:
-        """Name of the pair, unique in its benchmark: sequence/frame."""
-        return f"{self.sequence}/{self.frame}"
 
+class ZipArchive(Archive):
+    """A ZIP; its members are read in any order."""
 
-@dataclass(frozen=True, slots=True)
-class Archive:
-    """An open ZIP of a benchmark, used as a context manager."""
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.file = zipfile.ZipFile(path)
 
-    path: Path
-    file: zipfile.ZipFile = field(repr=False)
-
-    @classmethod
-    def open(cls, path: Path) -> "Archive":
-        """Open a ZIP.
-
-        Raises:
-            DataError: it is missing, not a ZIP, or has been cut short.
-        """
-        try:
-            return cls(path, zipfile.ZipFile(path))
-        except OSError as error:
-            raise DataError(f"{path} cannot be read ({error.strerror}): run the fetch stage") from None
-        except zipfile.BadZipFile:
-            raise DataError(f"{path} is not a whole ZIP archive: delete it and run the fetch stage again") from None
-
-    def __enter__(self) -> "Archive":
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Close the file."""
         self.file.close()
 
-    def require_whole(self) -> None:
-        """Read every member once and verify its checksum.
+    def members(self) -> list[Member]:
+        """List the files; folders only where their names point outside."""
+        return [
+            Member(info.filename, info.file_size, info.compress_size, _zip_fault(info))
+            for info in self.file.infolist()
+            if not info.is_dir() or points_outside(info.filename)
+        ]
 
-        Raises:
-            DataError: names the damaged members.
-        """
+    def read(self, member: str) -> bytes:
+        """Read one member, its checksum verified."""
+        try:
+            return self._content(member)
+        except BadMemberError as error:
+            raise DataError(f"{self.path}: {error}: {FETCH_AGAIN}") from None
+
+    def text(self, member: str) -> str:
+        """Read a list file."""
+        return as_text(self.path, member, self.read(member))
+
+    def read_pairs(
+        self, pairs: list[PairMembers], problems: list[str] | None = None
+    ) -> Iterator[tuple[PairMembers, dict[str, bytes]]]:
+        """Yield pairs in order with the bytes of their images."""
+        found: list[str] = []
+        for pair in pairs:
+            contents = {}
+            for kind, name in pair.members.items():
+                try:
+                    contents[kind] = self._content(name)
+                except BadMemberError as error:
+                    found.append(str(error))
+            if len(contents) == len(pair.members):
+                yield pair, contents
+        self._report(found, problems)
+
+    def require_whole(self) -> None:
+        """Read every member once and verify its checksum."""
+        self._require_trust(self.members())
         problems = []
         for info in self.file.infolist():
             try:
-                self.read(info.filename)
-            except DataError as error:
-                problems.append(str(error).removeprefix(f"{self.path}: "))
-        if problems:
-            raise DataError(f"{self.path}: {summary(problems)}")
+                for _ in self._pieces(info, PIECE):
+                    pass
+            except BadMemberError as error:
+                problems.append(str(error))
+        self._require_none(problems)
 
-    def read(self, member: str) -> bytes:
-        """Read one member, its checksum verified.
+    def _locked(self, names: list[str]) -> list[str]:
+        locks = ((name, _lock(self.file.getinfo(name))) for name in names)
+        return [_unreadable(name, lock) for name, lock in locks if lock]
 
-        Raises:
-            DataError: the member is damaged, encrypted, or too large to be an image.
-        """
-        size = self.file.getinfo(member).file_size
-        if size > LARGEST_MEMBER:
-            raise DataError(f"{self.path}: {member} unpacks to {size} bytes, no image of a benchmark does")
+    def _content(self, name: str) -> bytes:
         try:
-            return self.file.read(member)
-        except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, OSError) as error:
-            raise DataError(f"{self.path}: {member} cannot be read ({error}): fetch the archive again") from None
+            info = self.file.getinfo(name)
+        except KeyError:
+            raise BadMemberError(f"{shown(name)} is missing") from None
+        if info.file_size > LARGEST_MEMBER:
+            raise BadMemberError(too_large(name, info.file_size))
+        content = b"".join(self._pieces(info, info.file_size))
+        if not content:
+            raise BadMemberError(empty(name))
+        return content
 
-    def pairs(self, benchmark: Benchmark) -> Iterator[PairMembers]:
-        """Find the pairs by name, in the order of split, sequence and frame.
-
-        Raises:
-            DataError: names that point outside the archive, no pairs, or halves of pairs missing, all in one line.
-        """
-        kinds = (SHARP, *benchmark.variants)
-        found: dict[tuple[str, str, str], dict[str, str]] = defaultdict(dict)
-        for info in self.file.infolist():
-            name = PurePosixPath(info.filename)
-            if name.is_absolute() or ".." in name.parts or "\\" in info.filename:
-                raise DataError(f"{self.path}: the name {info.filename!r} points outside: the archive is not trusted")
-            if len(name.parts) >= 4 and name.suffix.lower() == ".png" and name.parts[-2] in kinds:
-                split, sequence, kind = name.parts[-4:-1]
-                found[split, sequence, name.stem][kind] = info.filename
-        if not found:
-            raise DataError(f"{self.path} holds no pairs of the layout {benchmark.layout}: is it {benchmark.title}?")
-        missing = ((at, kind) for at, has in sorted(found.items()) for kind in kinds if kind not in has)
-        halves = [f"{'/'.join(at)} lacks {kind}" for at, kind in missing]
-        if halves:
-            raise DataError(f"{self.path}: {summary(halves)}: fetch the archive again")
-        for (split, sequence, frame), members in sorted(found.items()):
-            yield PairMembers(split=split, sequence=sequence, frame=frame, members=members)
+    def _pieces(self, info: zipfile.ZipInfo, size: int) -> Iterator[bytes]:
+        """Read a member in pieces of a size; asking for a size keeps a false header from unpacking without end."""
+        if lock := _lock(info):
+            raise BadMemberError(_unreadable(info.filename, lock))
+        try:
+            with self.file.open(info) as stream:
+                read = 0
+                while piece := stream.read(size + 1):
+                    read += len(piece)
+                    yield piece
+            if read != info.file_size:
+                raise BadMemberError(_unreadable(info.filename, f"{read} bytes of {info.file_size}"))
+        except ZIP_ERRORS as error:
+            raise BadMemberError(_unreadable(info.filename, str(error) or type(error).__name__)) from None
 
 
-def summary(problems: list[str]) -> str:
-    """Name the first problems and count the rest."""
-    more = len(problems) - NAMED_MEMBERS
-    return "; ".join(problems[:NAMED_MEMBERS]) + (f"; and {more} more" if more > 0 else "")
+def _zip_fault(info: zipfile.ZipInfo) -> str:
+    return "a symbolic link" if stat.S_ISLNK(info.external_attr >> 16) else ""
+
+
+def _lock(info: zipfile.ZipInfo) -> str:
+    """Why a member cannot be read even where it is whole."""
+    if info.flag_bits & ENCRYPTED:
+        return "it is password-protected"
+    return "" if info.compress_type in PACKINGS else f"it is packed by method {info.compress_type}, not deflated"
+
+
+def _unreadable(name: str, reason: str) -> str:
+    return f"{shown(name)} cannot be read ({reason})"
 
 
 def require_equal_sizes(images: dict[str, Image], where: str) -> None:

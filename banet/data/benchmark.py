@@ -1,24 +1,69 @@
 """Benchmarks: what `data/benchmarks/NAME.yaml` says of one, checked."""
 
+import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
+from banet.data.links import DRIVE, HUB, WEB
 from banet.errors import ConfigError
 from banet.parsing import parse, read_yaml
 
 MANIFESTS = Path("data/benchmarks")
 """Where the manifests lie in a checkout."""
 
+SYNTHESIS = "synthesis:"
+"""The source of a benchmark that is made on the spot."""
+
+ENDINGS = (".zip", ".tar.gz", ".tgz")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchiveSource:
     """One file that holds the benchmark, or a part of it."""
 
-    name: str  # file name
-    sources: tuple[str, ...]  # in order of preference: `synthesis:` (made on the spot) or the path of a file
+    name: str  # file name, the same in every benchmark that shares it; .zip, .tar.gz or .tgz
+    sources: tuple[str, ...]  # in order of preference; `is_source` says which there are
+    bytes: int | None = None  # of the file, where known
     sha256: str | None = None  # of the file, where its publisher or we know it
+
+    def __post_init__(self) -> None:
+        if self.name != Path(self.name).name or self.name.startswith(".") or not self.name.endswith(ENDINGS):
+            raise ConfigError(f"archives: name must be a file's, ending in {', '.join(ENDINGS)}, got {self.name!r}")
+        if not self.sources:
+            raise ConfigError(f"archives: {self.name} needs at least one source")
+        for source in self.sources:
+            if not is_source(source):
+                raise ConfigError(
+                    f"archives: {self.name} has the unknown source {source!r}: write https://…, gdrive:FILE_ID, "
+                    f"hf:datasets/OWNER/NAME/FILE, {SYNTHESIS} or the path of a file"
+                )
+        if self.bytes is not None and self.bytes < 1:
+            raise ConfigError(f"archives: bytes of {self.name} must be at least 1, got {self.bytes}")
+        if self.sha256 is not None and not re.fullmatch("[0-9a-f]{64}", self.sha256):
+            raise ConfigError(f"archives: sha256 of {self.name} must be 64 small hex digits, got {self.sha256!r}")
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The sources that are downloaded, in order."""
+        return tuple(source for source in self.sources if source.startswith((*WEB, DRIVE, HUB)))
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The sources that are files on this machine, in order."""
+        return tuple(Path(source) for source in self.sources if source not in (*self.addresses, SYNTHESIS))
+
+
+def is_source(text: str) -> bool:
+    """Whether the text is an address, a link of Google Drive or Hugging Face, `synthesis:` or the path of a file."""
+    if text.startswith(WEB):
+        return re.fullmatch(r"https?://[^\s/]+/\S+", text) is not None
+    if text.startswith(DRIVE):
+        return re.fullmatch(r"[-\w]{10,}", text.removeprefix(DRIVE)) is not None
+    if text.startswith(HUB):
+        return re.fullmatch(r"[-.\w]+/[-.\w]+/[^\s/]\S*", text.removeprefix(HUB)) is not None
+    return text == SYNTHESIS or (bool(text.strip()) and re.match(r"[A-Za-z][-+.\w]*:", text) is None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,17 +100,24 @@ class Benchmark:
     title: str
     licence: str
     citation: str
-    layout: Literal["gopro"]  # split/sequence/{sharp, blur, …}/frame.png under one folder
+    layout: Literal["gopro", "hide", "realblur"]  # how pairs lie in the archive; banet/data/archive.py reads them
     variants: tuple[str, ...]  # folders of blurred images to keep, e.g. GoPro's blur or blur_gamma; the first is scored
     archives: tuple[ArchiveSource, ...]
     counts: dict[str, dict[str, int]]  # split: {sequence or pattern: pairs}, what a whole benchmark holds
     strata: dict[str, str] | None = None  # name: pattern of sequences that are also scored apart
+    root: str | None = None  # RealBlur: the folder inside the archive that holds the scenes
+    lists: dict[str, str] | None = None  # RealBlur: split: the file in the archive that lists its pairs
     noise_free: str | None = None  # the variant without sensor noise, where there is one
     synthesis: SynthesisParams | None = None
 
     def __post_init__(self) -> None:
         if not self.variants or not self.archives:
             raise ConfigError("variants and archives must each name at least one")
+        names = [archive.name for archive in self.archives]
+        if len(names) > len(set(names)):
+            raise ConfigError(f"archives: two have one name, {names}")
+        if {self.root is not None, self.lists is not None} != {self.layout == "realblur"}:
+            raise ConfigError("the layout realblur needs root and lists, and no other layout has them")
         if self.noise_free is not None and self.noise_free not in self.variants:
             raise ConfigError(f"noise_free {self.noise_free!r} is not among variants {list(self.variants)}")
 

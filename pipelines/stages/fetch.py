@@ -1,58 +1,193 @@
 """fetch: a benchmark's archives, whole and verified, never unpacked."""
 
+import os
 import shutil
-from hashlib import file_digest
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from banet.data.archive import Archive
-from banet.data.benchmark import MANIFESTS, ArchiveSource, Benchmark, read_benchmark
+from banet.data.benchmark import MANIFESTS, SYNTHESIS, ArchiveSource, Benchmark, read_benchmark
+from banet.data.download import download, writing_to
 from banet.data.mini import write_archive
-from banet.errors import ConfigError, DataError
+from banet.data.partial import sha256_of
+from banet.data.pins import Pin, add_pin, read_pins, remedy
+from banet.data.transfer import Expected, Found, Limits, Order, Progress
+from banet.errors import ConfigError, DataError, ServiceError
 from banet.files import whole_file
+from banet.tracking.store import main_checkout
 from pipelines.stages.face import run_command, stage_parser
 
-SYNTHESIS = "synthesis:"
+DOWNLOADS = Path("data/downloads")
+LOCK = MANIFESTS / "archives.lock"
+ARCHIVES = "BANET_ARCHIVES"  # environment: a folder of archives that somebody already has
+BY_HAND = "a file given by hand"  # what the lock file says of such an archive: its path is nobody else's
 
 
-def fetch(benchmark: Benchmark, out: Path) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """Where archives are kept between runs: DVC removes a stage's outputs before it runs the stage again."""
+
+    downloads: Path = DOWNLOADS  # shared by all benchmarks and workspaces
+    lock: Path = LOCK  # digests as first fetched; neither dependency nor output of the stage
+    given: Path | None = None  # a folder of archives that somebody already has
+
+
+class ProgressLine:
+    """A download's progress: one line that is drawn again on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, name: str, stream: TextIO) -> None:
+        self.name, self.stream = name, stream
+        self.terminal = stream.isatty()
+        self.pause = 0.2 if self.terminal else 30.0  # seconds between two
+        self.next = time.monotonic() + (0 if self.terminal else 5)
+        self.drawn = False
+
+    def __call__(self, progress: Progress) -> None:
+        """Show how far it is, if it is time to."""
+        now = time.monotonic()
+        if now < self.next:
+            return
+        self.next = now + self.pause
+        line = f"{self.name}: {described(progress)}"
+        self.stream.write(f"\r\033[K{line}" if self.terminal else f"{line}\n")
+        self.stream.flush()
+        self.drawn = self.terminal
+
+    def say(self, text: str) -> None:
+        """Print a line of its own."""
+        self.close()
+        self.stream.write(f"{self.name}: {text}\n")
+        self.stream.flush()
+
+    def close(self) -> None:
+        """End the line that was drawn."""
+        if self.drawn:
+            self.stream.write("\n")
+        self.drawn = False
+
+
+def described(progress: Progress) -> str:
+    """Say how far a download is, how fast, and how long it will take."""
+    left = progress.seconds_left
+    whole = "" if progress.total is None else f" of {progress.total / 1e6:,.0f}"
+    share = "" if not progress.total else f" ({progress.done / progress.total:.0%})"
+    time_left = "" if left is None else f", {int(left) // 3600}:{int(left) // 60 % 60:02}:{int(left) % 60:02} left"
+    return f"{progress.done / 1e6:,.0f}{whole} MB{share}, {progress.rate / 1e6:.1f} MB/s{time_left}"
+
+
+def fetch(benchmark: Benchmark, out: Path, store: Store = Store(), limits: Limits = Limits()) -> None:  # noqa: B008
     """Bring every archive of the benchmark into the folder `out`; nothing carries its final name before it is verified.
 
     Raises:
-        ConfigError: the manifest names a source that cannot be used.
-        DataError: no source gives the archive, or it is not what the manifest says.
+        ConfigError: `store.given` is not a folder, or the lock file is damaged.
+        DataError: no source gives the archive, or it is not what the manifest or the lock file says.
+        ServiceError: the same, because of a server.
+        ResourceError: a disk is full.
     """
-    for archive in benchmark.archives:
-        with whole_file(out / archive.name) as partial:
-            _bring(benchmark, archive, partial)
-            _verify(benchmark, archive, partial)
+    if store.given is not None and not store.given.is_dir():
+        raise ConfigError(f"{store.given} is not a folder: it should hold archives that you already have ({ARCHIVES})")
+    with writing_to(out):
+        for archive in benchmark.archives:
+            if SYNTHESIS in archive.sources:
+                _make(benchmark, archive, out / archive.name)
+            else:
+                _bring(benchmark, archive, out / archive.name, store, limits)
 
 
-def _bring(benchmark: Benchmark, archive: ArchiveSource, path: Path) -> None:
-    problems = []
-    for source in archive.sources:
-        if source == SYNTHESIS:
-            if benchmark.synthesis is None:
-                raise ConfigError(f"benchmark {benchmark.name}: the source {SYNTHESIS!r} needs a section synthesis")
-            write_archive(benchmark.synthesis, path, root=benchmark.name)
-            return
-        if Path(source).is_file():
-            shutil.copyfile(source, path)
-            return
-        problems.append(f"{source} is not a file")
-    raise DataError(f"{archive.name} of the benchmark {benchmark.name}: no source gives it ({'; '.join(problems)})")
+def _make(benchmark: Benchmark, archive: ArchiveSource, path: Path) -> None:
+    if benchmark.synthesis is None:
+        raise ConfigError(f"benchmark {benchmark.name}: the source {SYNTHESIS!r} needs a section synthesis")
+    with whole_file(path) as partial:
+        write_archive(benchmark.synthesis, partial, root=benchmark.name)
+        if archive.sha256 is not None:
+            _require(Expected(sha256=archive.sha256), _found(partial, SYNTHESIS), path)
+        _require_whole(partial)
 
 
-def _verify(benchmark: Benchmark, archive: ArchiveSource, path: Path) -> None:
-    if archive.sha256 is not None:
-        with path.open("rb") as stream:
-            found = file_digest(stream, "sha256").hexdigest()
-        if found != archive.sha256:
-            raise DataError(
-                f"{archive.name} of the benchmark {benchmark.name} has the SHA-256 {found}, not {archive.sha256}: "
-                "the source holds another file"
-            )
+def _bring(benchmark: Benchmark, archive: ArchiveSource, path: Path, store: Store, limits: Limits) -> None:
+    pin = None if archive.sha256 is not None else read_pins(store.lock).get(archive.name)
+    expected = Expected(
+        bytes=archive.bytes if pin is None else pin.bytes,
+        sha256=archive.sha256 if pin is None else pin.sha256,
+        remedy="" if pin is None else remedy(store.lock, archive.name),
+    )
+    # What is pinned was read to its end before; the same bytes need no second look.
+    check = _require_whole if pin is None else _trust
+    own = _own(archive, store)
+    if own is not None:
+        found = _found(own, BY_HAND)
+        _require(expected, found, own)
+        check(own)
+    else:
+        own = store.downloads / archive.name
+        found = _downloaded(benchmark, archive, own, expected, check, limits)
+    if archive.sha256 is None:
+        known = Pin(bytes=found.bytes, sha256=found.sha256, source=found.source or str(DOWNLOADS))
+        add_pin(store.lock, archive.name, known, guard=store.downloads / ".pins.lock")
+    _link(own, path)
+
+
+def _own(archive: ArchiveSource, store: Store) -> Path | None:
+    """The archive as a file that somebody already has, if there is one."""
+    given = () if store.given is None else (store.given / archive.name,)
+    return next((path for path in (*given, *archive.paths) if path.is_file()), None)
+
+
+def _downloaded(
+    benchmark: Benchmark,
+    archive: ArchiveSource,
+    path: Path,
+    expected: Expected,
+    check: Callable[[Path], None],
+    limits: Limits,
+) -> Found:
+    line = ProgressLine(archive.name, sys.stderr)
+    try:
+        if not archive.addresses and not path.is_file():
+            reasons = "; ".join(f"{missing} is not a file" for missing in archive.paths)
+            raise DataError(f"{archive.name} of the benchmark {benchmark.name}: no source gives it ({reasons})")
+        order = Order(path=path, expected=expected, check=check, report=line, say=line.say, limits=limits)
+        found = download(archive.addresses, order)
+    except (DataError, ServiceError) as error:
+        raise type(error)(f"{error}; or take a file that you have: set {ARCHIVES} to its folder") from None
+    finally:
+        line.close()
+    if found.source is None and expected.sha256 is None:
+        check(path)
+    return found
+
+
+def _require(expected: Expected, found: Found, path: Path) -> None:
+    problem = expected.problem(found)
+    if problem is not None:
+        raise DataError(f"{path} {problem}{expected.remedy}")
+
+
+def _found(path: Path, source: str) -> Found:
+    return Found(bytes=path.stat().st_size, sha256=sha256_of(path).hexdigest(), source=source)
+
+
+def _require_whole(path: Path) -> None:
     with Archive.open(path) as opened:
         opened.require_whole()
+
+
+def _trust(_: Path) -> None:
+    pass
+
+
+def _link(source: Path, path: Path) -> None:
+    """Give a file a second name; a copy where that cannot be, as on another disk."""
+    with whole_file(path) as partial:
+        partial.unlink(missing_ok=True)
+        try:
+            os.link(source.resolve(), partial)
+        except OSError:
+            shutil.copyfile(source, partial)
 
 
 def main() -> None:
@@ -61,7 +196,9 @@ def main() -> None:
     parser.add_argument("--benchmark", required=True, help="a manifest's name, e.g. mini")
     parser.add_argument("--out", type=Path, required=True, help="folder for the archives")
     arguments = parser.parse_args()
-    fetch(read_benchmark(MANIFESTS, arguments.benchmark), arguments.out)
+    root, given = main_checkout(Path.cwd()), os.environ.get(ARCHIVES)
+    store = Store(downloads=root / DOWNLOADS, lock=root / LOCK, given=Path(given) if given else None)
+    fetch(read_benchmark(MANIFESTS, arguments.benchmark), arguments.out, store)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """Manifests: the committed one is consistent with itself, and mistakes in one are named."""
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from banet.config import read_params
-from banet.data.benchmark import Benchmark, SynthesisParams, read_benchmark
+from banet.config import BenchmarkParams, read_params
+from banet.data.benchmark import ArchiveSource, Benchmark, SynthesisParams, read_benchmark
 from banet.data.mini import BLUR, NOISE_FREE, SCENES
 from banet.errors import ConfigError
 from banet.parsing import parse
@@ -88,7 +89,9 @@ def test_a_scene_in_two_splits_is_refused(values: dict[str, Any]) -> None:
         ("", "variants", [], "variants and archives must each name at least one"),
         ("", "archives", [], "variants and archives must each name at least one"),
         ("", "noise_free", "clean", "noise_free 'clean' is not among variants"),
-        ("", "layout", "hide", "mini.yaml: layout must be one of gopro"),
+        ("", "layout", "flat", "mini.yaml: layout must be one of gopro, hide, realblur, got str 'flat'"),
+        ("", "layout", "realblur", "the layout realblur needs root and lists, and no other layout has them"),
+        ("", "root", "scenes", "the layout realblur needs root and lists, and no other layout has them"),
         ("", "size", 3, "mini.yaml: size is unknown"),
         ("synthesis", "strata", {"short": [9, 5]}, r"strata.short must be \[shortest, longest\] path in pixels"),
         ("synthesis", "strata", {"short": [5]}, r"strata.short must be .* got \[5.0\]"),
@@ -131,3 +134,107 @@ def test_a_sequence_is_in_the_first_stratum_that_matches(values: dict[str, Any])
     benchmark = parse(Benchmark, values, where="mini.yaml")
     assert [benchmark.stratum(s) for s in ("a_long", "a_short")] == ["long", "rest"]
     assert parse(Benchmark, values | {"strata": None}, where="mini.yaml").stratum("a_long") is None
+
+
+SOURCES = [
+    "https://example.org/a.zip",
+    "http://example.org:8008/webdav/a.zip?dl=1",
+    "gdrive:1y4wvPdOG3mojpFCHTqLgriexhbjoWVkK",
+    "hf:datasets/snah/GOPRO_Large/GOPRO_Large.zip",
+    "/data/a.zip",
+    "archives/a.zip",
+    "synthesis:",
+]
+
+
+def test_sources_are_told_apart_and_keep_their_order() -> None:
+    archive = ArchiveSource(name="a.zip", sources=tuple(SOURCES))
+    assert archive.addresses == tuple(SOURCES[:4])
+    assert archive.paths == (Path("/data/a.zip"), Path("archives/a.zip"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        (
+            "sources",
+            ["ftp://example.org/a.zip"],
+            "a.zip has the unknown source 'ftp://example.org/a.zip': write https:",
+        ),
+        ("sources", ["https://example.org"], "unknown source"),
+        ("sources", ["https://"], "unknown source"),
+        ("sources", ["gdrive:"], "unknown source"),
+        ("sources", ["gdrive:https://drive.google.com/x"], "unknown source"),
+        ("sources", ["hf:snah/GOPRO_Large/a.zip"], "unknown source"),
+        ("sources", ["hf:datasets/snah/GOPRO_Large"], "unknown source"),
+        ("sources", ["synthesis:now"], "unknown source"),
+        ("sources", [""], "unknown source"),
+        ("sources", [], "a.zip needs at least one source"),
+        ("sources", "https://example.org/a.zip", "sources must be a list"),
+        ("name", "../a.zip", "name must be a file's, ending in .zip, .tar.gz, .tgz, got '../a.zip'"),
+        ("name", ".a.zip", "name must be a file's"),
+        ("name", "a.rar", "name must be a file's"),
+        ("name", "", "name must be a file's"),
+        ("bytes", 0, "bytes of a.zip must be at least 1, got 0"),
+        ("bytes", "9.5 GB", "bytes must be a whole number"),
+        ("sha256", "e267d9ba...aab1", "sha256 of a.zip must be 64 small hex digits"),
+    ],
+)
+def test_mistakes_in_an_archive_are_named(values: dict[str, Any], key: str, value: object, message: str) -> None:
+    values["archives"] = [{"name": "a.zip", "sources": ["https://example.org/a.zip"], key: value}]
+    with pytest.raises(ConfigError) as caught:
+        parse(Benchmark, values, where="mini.yaml")
+    assert message in str(caught.value)
+    assert str(caught.value).startswith("mini.yaml: archives")
+    assert "\n" not in str(caught.value)
+
+
+def test_two_archives_of_one_name_are_refused(values: dict[str, Any]) -> None:
+    values["archives"] *= 2
+    with pytest.raises(ConfigError, match=r"archives: two have one name, \['mini.zip', 'mini.zip'\]"):
+        parse(Benchmark, values, where="mini.yaml")
+
+
+@pytest.mark.parametrize(
+    ("name", "train", "test"),
+    [("gopro", 2103, 1111), ("hide", 6397, 2025), ("realblur_j", 3758, 980), ("realblur_r", 3758, 980)],
+)
+def test_the_published_benchmarks_are_as_large_as_published(name: str, train: int, test: int) -> None:
+    benchmark = read_benchmark(MANIFESTS, name)
+    assert {split: sum(counts.values()) for split, counts in benchmark.counts.items()} == {"train": train, "test": test}
+    assert benchmark.variants == ("blur",)
+    assert all(archive.addresses == archive.sources for archive in benchmark.archives)
+
+
+def test_gopros_sequences_are_22_and_11_and_its_mirrors_begin_with_the_authors() -> None:
+    gopro = read_benchmark(MANIFESTS, "gopro")
+    assert {split: len(counts) for split, counts in gopro.counts.items()} == {"train": 22, "test": 11}
+    assert not gopro.counts["train"].keys() & gopro.counts["test"].keys()
+    assert gopro.archives[0].sources[0].startswith("hf:datasets/snah/")
+
+
+def test_both_realblurs_come_in_one_archive_and_differ_in_their_lists() -> None:
+    j, r = (read_benchmark(MANIFESTS, f"realblur_{kind}") for kind in "jr")
+    assert j.archives == r.archives
+    assert j.root != r.root
+    assert j.lists is not None
+    assert r.lists is not None
+    assert j.lists.keys() == r.lists.keys() == j.counts.keys()
+    assert not set(j.lists.values()) & set(r.lists.values())
+
+
+def held_out(name: str) -> tuple[str, ...]:
+    path = ROOT / f"conf/benchmark/{name}.yaml"
+    return parse(BenchmarkParams, yaml.safe_load(path.read_text()), where=path.name).validation.sequences
+
+
+def test_gopros_validation_shares_no_recording_session_with_other_sequences() -> None:
+    counts = read_benchmark(MANIFESTS, "gopro").counts
+    out = {name for name in counts["train"] if any(fnmatchcase(name, pattern) for pattern in held_out("gopro"))}
+    assert len(out) == len(held_out("gopro")) == 2
+    rest = (counts["train"].keys() | counts["test"].keys()) - out
+    assert not {name.partition("_")[0] for name in out} & {name.partition("_")[0] for name in rest}
+
+
+def test_both_realblurs_hold_out_the_same_scenes() -> None:
+    assert held_out("realblur_j") == held_out("realblur_r")

@@ -15,7 +15,7 @@ from banet.data.codec import encode_png
 from banet.data.shards import ShardFolder, read_pairs
 from banet.errors import ConfigError, DataError
 from banet.metrics import psnr
-from pipelines.stages.fetch import fetch
+from pipelines.stages.fetch import Store, fetch
 from pipelines.stages.shard import shard
 
 
@@ -118,14 +118,15 @@ def test_an_empty_folder_and_a_cut_archive_are_named(line: "Line", raw: Path) ->
 def test_fetch_takes_a_file_and_checks_its_digest(line: "Line", tmp_path: Path) -> None:  # noqa: F821
     given = line.raw / "tiny.zip"
     source = ArchiveSource(name="tiny.zip", sources=("/nowhere/tiny.zip", str(given)))
-    fetch(replace(line.benchmark, archives=(source,)), tmp_path / "a")
+    store = Store(downloads=tmp_path / "downloads", lock=tmp_path / "archives.lock")
+    fetch(replace(line.benchmark, archives=(source,)), tmp_path / "a", store)
     assert (tmp_path / "a/tiny.zip").read_bytes() == given.read_bytes()
     wrong = replace(line.benchmark, archives=(replace(source, sha256="0" * 64),))
     with pytest.raises(DataError, match=r"has the SHA-256 [0-9a-f]{64}, not 0{64}"):
-        fetch(wrong, tmp_path / "b")
-    assert list((tmp_path / "b").iterdir()) == []
+        fetch(wrong, tmp_path / "b", store)
+    assert list((tmp_path / "b").glob("*")) == []
     nowhere = replace(line.benchmark, archives=(replace(source, sources=("/nowhere/tiny.zip",)),))
     with pytest.raises(DataError, match=r"no source gives it \(/nowhere/tiny\.zip is not a file\)"):
-        fetch(nowhere, tmp_path / "c")
+        fetch(nowhere, tmp_path / "c", store)
     with pytest.raises(ConfigError, match="needs a section synthesis"):
         fetch(replace(line.benchmark, synthesis=None), tmp_path / "d")

@@ -1,0 +1,124 @@
+"""What every archive of a benchmark offers, whatever packs it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+from banet.data.benchmark import Benchmark
+from banet.data.layouts import PairMembers, find_pairs
+from banet.data.members import FETCH_AGAIN, LARGEST_MEMBER, UNTRUSTED, Member, summary, untrusted
+from banet.errors import DataError
+
+
+class Archive(ABC):
+    """An open archive of a benchmark, used as a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @staticmethod
+    def open(path: Path) -> "Archive":
+        """Open an archive, see open_archive."""
+        from banet.data.archive import open_archive  # which knows the kinds of archive
+
+        return open_archive(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the file."""
+
+    @abstractmethod
+    def members(self) -> list[Member]:
+        """List the files in the archive, folders left out.
+
+        Raises:
+            DataError: a tar that is damaged or cut short; it is read to its end for this, once.
+        """
+
+    @abstractmethod
+    def read(self, member: str) -> bytes:
+        """Read one member whole; in a tar this costs a pass over all that lies before it.
+
+        Raises:
+            DataError: the member is missing, damaged, password-protected, empty, or too large to be an image.
+        """
+
+    @abstractmethod
+    def text(self, member: str) -> str:
+        """Read a list file.
+
+        Raises:
+            DataError: it cannot be read, is no text or too large.
+        """
+
+    @abstractmethod
+    def read_pairs(
+        self, pairs: list[PairMembers], problems: list[str] | None = None
+    ) -> Iterator[tuple[PairMembers, dict[str, bytes]]]:
+        """Yield pairs with the bytes of their images by kind.
+
+        A ZIP gives them in the order asked for, each member's checksum verified; several processes may read parts of
+        one ZIP. A tar is read once from start to end, and a pair comes as soon as all its images have: in the order of
+        the tar, the same at every run. Images that wait for the rest of their pair are held in memory: RealBlur's for
+        one scene at most, about 40 MB; over 1 GiB is an error.
+
+        Args:
+            pairs: of this archive, all or some.
+            problems: gets what could not be read, for a caller that adds its own; then nothing is raised.
+
+        Raises:
+            DataError: after the last good pair; names what could not be read, all in one line.
+        """
+
+    @abstractmethod
+    def require_whole(self) -> None:
+        """Read every byte once and verify every checksum, in little memory.
+
+        Raises:
+            DataError: the archive is not trusted, damaged or cut short; names the bad members, all in one line.
+        """
+
+    def pairs(self, benchmark: Benchmark) -> list[PairMembers]:
+        """Find the pairs by name or list, in the order of split, sequence and frame.
+
+        Raises:
+            DataError: an archive not to be trusted or of another benchmark, images that are missing, there twice or
+                password-protected: all in one line.
+        """
+        members = self.members()
+        self._require_trust(members)
+        pairs, problems = find_pairs(benchmark, [member.name for member in members], self.text)
+        if all(len(pair.members) <= len(benchmark.variants) for pair in pairs):  # none is complete
+            why = f" ({summary(problems)})" if problems else ""
+            raise DataError(
+                f"{self.path} holds no pairs of the layout {benchmark.layout}{why}: is it {benchmark.title}?"
+            )
+        images = [name for pair in pairs for name in pair.members.values()]
+        self._require_none(problems + self._locked(images))
+        return pairs
+
+    def _locked(self, names: list[str]) -> list[str]:
+        """Name the members that a password or an unknown packing keeps from being read."""
+        return []
+
+    def _require_trust(self, members: list[Member]) -> None:
+        if problems := untrusted(members, self.path.stat().st_size, LARGEST_MEMBER):
+            raise DataError(f"{self.path}: {summary(problems)}: {UNTRUSTED}")
+
+    def _report(self, found: list[str], problems: list[str] | None) -> None:
+        if problems is None:
+            self._require_none(found)
+        else:
+            problems += found
+
+    def _require_none(self, problems: list[str]) -> None:
+        """Raise what is wrong as one line."""
+        if problems:
+            raise DataError(f"{self.path}: {summary(problems)}: {FETCH_AGAIN}")
