@@ -17,13 +17,6 @@ class Archive(ABC):
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    @staticmethod
-    def open(path: Path) -> "Archive":
-        """Open an archive, see open_archive."""
-        from banet.data.archive import open_archive  # which knows the kinds of archive
-
-        return open_archive(path)
-
     def __enter__(self) -> Self:
         return self
 

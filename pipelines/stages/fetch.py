@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from banet.data.archive import Archive
+from banet.data.archive import open_archive
 from banet.data.benchmark import MANIFESTS, SYNTHESIS, ArchiveSource, Benchmark, read_benchmark
 from banet.data.download import download, writing_to
 from banet.data.mini import write_archive
@@ -172,7 +172,7 @@ def _found(path: Path, source: str) -> Found:
 
 
 def _require_whole(path: Path) -> None:
-    with Archive.open(path) as opened:
+    with open_archive(path) as opened:
         opened.require_whole()
 
 

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from itertools import groupby
 from pathlib import Path
 
-from banet.data.archive import SHARP, Archive, PairMembers, require_equal_sizes, summary
+from banet.data.archive import SHARP, Archive, PairMembers, open_archive, require_equal_sizes, summary
 from banet.data.benchmark import MANIFESTS, Benchmark, read_benchmark
 from banet.data.codec import decode
 from banet.data.shards import Pair, ShardWriter, Summary
@@ -31,7 +31,7 @@ def shard(benchmark: Benchmark, raw: Path, out: Path) -> Summary:
     with whole_folder(out) as partial:
         writer = ShardWriter(partial, benchmark.variants)
         for source in benchmark.archives:
-            with Archive.open(raw / source.name) as archive:
+            with open_archive(raw / source.name) as archive:
                 members = list(archive.pairs(benchmark))
                 for split, group in groupby(members, key=lambda pair: pair.split):
                     writer.write(split, _decoded(archive, list(group), benchmark))

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from banet.data import archive as module
-from banet.data.archive import Archive, PairMembers, open_archive, require_equal_sizes, summary
+from banet.data.archive import PairMembers, open_archive, require_equal_sizes, summary
 from banet.data.benchmark import ArchiveSource, Benchmark
 from banet.errors import DataError
 
@@ -68,7 +68,7 @@ def test_pairs_are_found_by_name_in_order_among_other_files(tmp_path: Path, benc
         | {f"{ROOT}/train/": b"", f"{ROOT}/train/GOPR0372_07_00/depth/000001.png": b"", "Thumbs.db": b""}
         | frame("train", "GOPR0374_11_00", 1)  # the same frame name in another sequence
     )
-    with Archive.open(write(tmp_path / "a.zip", members)) as archive:
+    with open_archive(write(tmp_path / "a.zip", members)) as archive:
         archive.require_whole()
         pairs = list(archive.pairs(benchmark))
         assert [(pair.split, pair.key) for pair in pairs] == [
@@ -83,14 +83,14 @@ def test_pairs_are_found_by_name_in_order_among_other_files(tmp_path: Path, benc
 
 def test_only_the_wanted_variants_are_taken(tmp_path: Path, benchmark: Benchmark) -> None:
     path = write(tmp_path / "a.zip", frame("train", "s", 1, "blur", "sharp"))
-    with Archive.open(path) as archive:
+    with open_archive(path) as archive:
         (pair,) = archive.pairs(replace(benchmark, variants=("blur",)))
         assert set(pair.members) == {"sharp", "blur"}
 
 
 def test_the_archive_is_closed_at_the_end(tmp_path: Path) -> None:
     path = write(tmp_path / "a.zip", frame("train", "s", 1))
-    with Archive.open(path) as archive:
+    with open_archive(path) as archive:
         name = archive.file.namelist()[0]
     with pytest.raises(ValueError, match="closed"):
         archive.file.read(name)
@@ -109,7 +109,7 @@ def test_the_archive_is_closed_at_the_end(tmp_path: Path) -> None:
 )
 def test_names_that_point_outside_are_refused(tmp_path: Path, benchmark: Benchmark, name: str) -> None:
     path = write(tmp_path / "a.zip", frame("train", "s", 1) | {name: b"x"})
-    with Archive.open(path) as archive, pytest.raises(DataError, match=r"points outside: the archive is not trusted"):
+    with open_archive(path) as archive, pytest.raises(DataError, match=r"points outside: the archive is not trusted"):
         list(archive.pairs(benchmark))
     assert [file.name for file in tmp_path.iterdir()] == ["a.zip"]
 
@@ -119,7 +119,7 @@ def test_missing_halves_are_summed_up_in_one_line(tmp_path: Path, benchmark: Ben
     for number in range(2, 9):
         members |= frame("train", "s", number, "blur", "blur_gamma")
     members |= frame("test", "s", 1, "sharp")
-    with Archive.open(write(tmp_path / "a.zip", members)) as archive, pytest.raises(DataError) as caught:
+    with open_archive(write(tmp_path / "a.zip", members)) as archive, pytest.raises(DataError) as caught:
         list(archive.pairs(benchmark))
     text = str(caught.value)
     assert "test/s/000001 lacks blur; test/s/000001 lacks blur_gamma; train/s/000002 lacks sharp" in text
@@ -139,7 +139,7 @@ def test_few_problems_are_named_without_a_count() -> None:
     [{}, {"notes.txt": b"x"}, {"train/blur/000001.png": b"x"}, {f"{ROOT}/train/s/input/000001.png": b"x"}],
 )
 def test_another_layout_is_named(tmp_path: Path, benchmark: Benchmark, members: dict[str, bytes]) -> None:
-    with Archive.open(write(tmp_path / "a.zip", members)) as archive, pytest.raises(DataError) as caught:
+    with open_archive(write(tmp_path / "a.zip", members)) as archive, pytest.raises(DataError) as caught:
         list(archive.pairs(benchmark))
     assert "a.zip holds no pairs of the layout gopro: is it GoPro (Nah et al.)?" in str(caught.value)
 
@@ -155,7 +155,7 @@ def test_a_damaged_member_is_found_and_named(tmp_path: Path, compression: int, a
     content = bytearray(path.read_bytes())
     content[start + at] ^= 0xFF
     path.write_bytes(content)
-    with Archive.open(path) as archive:
+    with open_archive(path) as archive:
         with pytest.raises(DataError, match=r"blur/000002.png cannot be read .*: fetch the archive again"):
             archive.read(bad)
         assert archive.read(f"{ROOT}/train/s/blur/000001.png") == members[f"{ROOT}/train/s/blur/000001.png"]
@@ -175,7 +175,7 @@ def test_any_flipped_byte_is_an_expected_error_or_harmless(tmp_path: Path) -> No
     path = tmp_path / "b.zip"
     for at in range(0, central, 3):
         path.write_bytes(good[:at] + bytes([good[at] ^ 0x55]) + good[at + 1 :])
-        with Archive.open(path) as archive:
+        with open_archive(path) as archive:
             for name, content in members.items():
                 with suppress(DataError):
                     assert archive.read(name) == content
@@ -189,17 +189,17 @@ def test_a_truncated_archive_is_refused_wherever_it_was_cut(tmp_path: Path) -> N
         with pytest.raises(
             DataError, match=r"cut.zip is not a whole ZIP archive: delete it and run the fetch stage again"
         ):
-            Archive.open(cut)
+            open_archive(cut)
 
 
 def test_a_missing_archive_is_named_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no.zip cannot be read \(No such file or directory\): run the fetch stage"):
-        Archive.open(tmp_path / "no.zip")
+        open_archive(tmp_path / "no.zip")
 
 
 def test_an_encrypted_member_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "a.zip", frame("train", "s", 1, "blur"))
-    with Archive.open(path) as archive:
+    with open_archive(path) as archive:
         (info,) = archive.file.infolist()
         info.flag_bits |= 1
         with pytest.raises(DataError, match=r"000001.png cannot be read"):
@@ -209,7 +209,7 @@ def test_an_encrypted_member_is_refused(tmp_path: Path) -> None:
 def test_a_member_that_unpacks_to_too_much_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LARGEST_MEMBER", 1000)
     path = write(tmp_path / "a.zip", {"small": b"\0" * 1000, "bomb": b"\0" * 1001}, zipfile.ZIP_DEFLATED)
-    with Archive.open(path) as archive:
+    with open_archive(path) as archive:
         assert len(archive.read("small")) == 1000
         with pytest.raises(DataError, match="bomb unpacks to 1001 bytes"):
             archive.read("bomb")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from banet.data import mini, synthesis
-from banet.data.archive import Archive
+from banet.data.archive import open_archive
 from banet.data.benchmark import ArchiveSource, Benchmark, SynthesisParams, read_benchmark
 from banet.data.codec import decode
 from banet.data.mini import BLUR, NOISE_FREE, SHARP, make_pair, write_archive
@@ -67,7 +67,7 @@ def test_the_archive_has_gopros_layout_and_says_how_it_was_made(archive: Path) -
         archives=(ArchiveSource(name="mini.zip", sources=("synthesis:",)),),
         counts={},
     )
-    with Archive.open(archive) as opened:
+    with open_archive(archive) as opened:
         opened.require_whole()
         pairs = list(opened.pairs(benchmark))
         assert [f"{pair.split}/{pair.key}" for pair in pairs] == [

@@ -111,7 +111,7 @@ def test_a_pinned_archive_is_not_read_to_its_end_again(
     def fail(_: Path) -> Archive:
         raise AssertionError
 
-    monkeypatch.setattr(Archive, "open", fail)
+    monkeypatch.setattr(stage, "open_archive", fail)
     fetch(remote, tmp_path / "raw", store)
     shutil.rmtree(store.downloads)
     fetch(remote, tmp_path / "raw", store)

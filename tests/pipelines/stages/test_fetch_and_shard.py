@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from banet.data.archive import Archive
+from banet.data.archive import open_archive
 from banet.data.benchmark import ArchiveSource, Benchmark
 from banet.data.codec import encode_png
 from banet.data.shards import ShardFolder, read_pairs
@@ -49,7 +49,7 @@ def test_shards_hold_the_archives_pixels_and_a_summary(line: "Line") -> None:  #
     assert [pair.key for pair in pairs] == sorted(pair.key for pair in pairs)
     mean = np.mean([psnr(pair.images["blur"], pair.images["sharp"]) for pair in pairs])
     assert shards.summary.blurred_psnr["test"]["blur"] == pytest.approx(mean)
-    with Archive.open(line.raw / "tiny.zip") as archive:
+    with open_archive(line.raw / "tiny.zip") as archive:
         assert len(list(archive.pairs(line.benchmark))) == 12
 
 
