@@ -29,6 +29,13 @@ class BenchmarkParams:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShardParams:
+    """How benchmarks are kept."""
+
+    storage: Literal["raw", "compact"]  # raw: fastest to read; compact: about a third of the bytes, as lossless
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LossParams:
     """Eq. (8)."""
 
@@ -105,6 +112,7 @@ class Params:
 
     benchmark: BenchmarkParams
     evaluate_on: tuple[str, ...]
+    shards: ShardParams
     model: BANetConfig
     recipe: RecipeParams
     cluster: ClusterParams

@@ -21,7 +21,10 @@ class Augmentation:
 
     def __call__(self, image: Image) -> Image:
         """Return the crop, uint8 (crop, crop, 3), contiguous."""
-        patch = image[self.top : self.top + self.crop, self.left : self.left + self.crop]
+        return self.turn(image[self.top : self.top + self.crop, self.left : self.left + self.crop])
+
+    def turn(self, patch: Image) -> Image:
+        """Flip and turn what has been cropped; contiguous."""
         if self.flip_horizontal:
             patch = patch[:, ::-1]
         if self.flip_vertical:

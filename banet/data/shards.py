@@ -1,15 +1,17 @@
-"""Shards: a benchmark as Parquet, one row a pair, a column a kind of image, pixels as they are.
+"""Shards: a benchmark as Parquet, one row a pair, a column a kind of image, pixels as `banet.data.pixels` stores them.
 
-A row: key, split, sequence, height, width, and for `sharp` and each variant the RGB pixels, uint8, row by row. Every
-page carries a checksum, so that damage is noticed where it is read. `summary.json` beside them tells what is there.
+A row: key, split, sequence, height, width, and for `sharp` and each variant the stored pixels. Pages and tiles
+carry checksums, so that damage is noticed where it is read. `summary.json` beside them tells what is there.
 """
 
 import json
+import mmap
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from hashlib import file_digest, sha256
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from banet.data.archive import SHARP
+from banet.data.pixels import Storage, decode_crop, encode
 from banet.errors import DataError
 from banet.files import whole_file, write_atomically
 from banet.image import Image
@@ -53,6 +56,7 @@ class Summary:
 
     benchmark: str
     variants: tuple[str, ...]
+    storage: Storage  # of the pixels
     digest: str  # SHA-256 over the digests of the shards: names these data
     counts: dict[str, dict[str, int]]  # split: {sequence: pairs}
     blurred_psnr: dict[str, dict[str, float]]  # split: {variant: mean PSNR of the blurred input, dB}
@@ -119,7 +123,18 @@ class ShardFolder:
         """Read the images of one row.
 
         Raises:
-            DataError: a kind that the shards do not hold, or a damaged page.
+            DataError: a kind that the shards do not hold, or damaged pixels.
+        """
+        images = self.read_crop(row, kinds, 0, 0, row.height, row.width)
+        return Pair(key=row.key, split=row.split, sequence=row.sequence, images=images)
+
+    def read_crop(
+        self, row: Row, kinds: tuple[str, ...], top: int, left: int, height: int, width: int
+    ) -> dict[str, Image]:
+        """Read one part of the images of a row, uint8 RGB (height, width, 3); only the tiles that it touches.
+
+        Raises:
+            DataError: as `read`.
         """
         unknown = [kind for kind in kinds if kind not in (SHARP, *self.summary.variants)]
         if unknown:
@@ -127,13 +142,14 @@ class ShardFolder:
             raise DataError(f"{self.folder} holds no variant {unknown[0]!r}: it holds {known} (benchmark.variant)")
         name = self.summary.files[row.shard].name
         try:
-            table = self._file(row.shard).read_row_group(row.row, ["height", "width", *kinds])
-            shape = (table["height"][0].as_py(), table["width"][0].as_py(), 3)
-            images = {kind: np.frombuffer(table[kind][0].as_buffer(), np.uint8).reshape(shape) for kind in kinds}
-        except (pa.ArrowException, OSError, ValueError) as error:
+            stored = _stored_pixels(self.folder / name, row.row, kinds)
+            return {
+                kind: decode_crop(data, row.height, row.width, top, left, height, width, self.summary.storage)
+                for kind, data in stored.items()
+            }
+        except (DataError, pa.ArrowException, OSError, ValueError, IndexError, KeyError) as error:
             reason = " ".join(str(error).split())
             raise DataError(f"{self.folder / name} is damaged at {row.key} ({reason}): {REMEDY}") from None
-        return Pair(key=row.key, split=row.split, sequence=row.sequence, images=images)
 
     def _file(self, shard: int) -> pq.ParquetFile:
         return _open_shard(self.folder / self.summary.files[shard].name)
@@ -165,27 +181,23 @@ def read_summary(folder: Path) -> Summary:
 class ShardWriter:
     """Write pairs that come in order into shards of a new folder; `finish` adds the summary."""
 
-    def __init__(self, folder: Path, variants: tuple[str, ...]) -> None:
+    def __init__(self, folder: Path, variants: tuple[str, ...], storage: Storage = "compact") -> None:
         self.folder = folder
+        self.storage = storage
         self.variants = variants
         self.kinds = (SHARP, *variants)
+        texts = [(name, pa.string()) for name in ("key", "split", "sequence")]
+        sides = [(name, pa.int32()) for name in ("height", "width")]
+        self.schema = pa.schema([*texts, *sides, *((kind, pa.large_binary()) for kind in self.kinds)])
         self.files: list[ShardFile] = []
         self.counts: dict[str, Counter[str]] = {}
         self.psnr: dict[str, dict[str, list[float]]] = {}
 
     def write(self, split: str, pairs: Iterable[tuple[Pair, dict[str, float]]]) -> None:
-        """Write one split: its pairs, each with the PSNR of its blurred images by variant, dB."""
-        batch: list[Pair] = []
-        for pair, scores in pairs:
-            self.counts.setdefault(split, Counter())[pair.sequence] += 1
-            for variant, value in scores.items():
-                self.psnr.setdefault(split, {}).setdefault(variant, []).append(value)
-            batch.append(pair)
-            if len(batch) == ROWS_PER_SHARD:
-                self._write_file(split, batch)
-                batch = []
-        if batch:
-            self._write_file(split, batch)
+        """Write the pairs of one split, each with the PSNR of its blurred images, dB; one at a time is held."""
+        pairs = iter(pairs)
+        for first in pairs:
+            self._write_file(split, chain([first], islice(pairs, ROWS_PER_SHARD - 1)))
 
     def finish(self, benchmark: str) -> Summary:
         """Write and return the summary."""
@@ -193,6 +205,7 @@ class ShardWriter:
         summary = Summary(
             benchmark=benchmark,
             variants=self.variants,
+            storage=self.storage,
             digest=_sha256_text(names),
             counts={split: dict(counter) for split, counter in self.counts.items()},
             blurred_psnr={split: {v: float(np.mean(x)) for v, x in by.items()} for split, by in self.psnr.items()},
@@ -201,26 +214,37 @@ class ShardWriter:
         write_atomically(self.folder / SUMMARY, json.dumps(asdict(summary), indent=2) + "\n")
         return summary
 
-    def _write_file(self, split: str, pairs: list[Pair]) -> None:
+    def _write_file(self, split: str, pairs: Iterable[tuple[Pair, dict[str, float]]]) -> None:
         number = sum(file.name.startswith(f"{split}-") for file in self.files)
         path = self.folder / f"{split}-{number:05d}.parquet"
-        names = ("key", "split", "sequence")
-        columns: dict[str, pa.Array] = {name: pa.array([getattr(pair, name) for pair in pairs]) for name in names}
-        for axis, name in enumerate(("height", "width")):
-            columns[name] = pa.array([pair.images[SHARP].shape[axis] for pair in pairs], pa.int32())
-        for kind in self.kinds:
-            columns[kind] = pa.array([pair.images[kind].tobytes() for pair in pairs], pa.large_binary())
-        with whole_file(path) as partial:
-            pq.write_table(
-                pa.table(columns),
+        rows = 0
+        with (
+            whole_file(path) as partial,
+            pq.ParquetWriter(
                 partial,
-                row_group_size=1,  # a row is read alone
+                self.schema,
                 compression="none",
                 use_dictionary=False,
                 write_statistics=False,
                 write_page_checksum=True,
-            )
-        self.files.append(ShardFile(name=path.name, rows=len(pairs), bytes=path.stat().st_size, sha256=_sha256(path)))
+            ) as file,
+        ):
+            for pair, scores in pairs:
+                file.write_table(self._row(pair))  # a row group of its own: a row is read alone
+                self._count(split, pair, scores)
+                rows += 1
+        self.files.append(ShardFile(name=path.name, rows=rows, bytes=path.stat().st_size, sha256=_sha256(path)))
+
+    def _row(self, pair: Pair) -> pa.Table:
+        height, width = pair.images[SHARP].shape[:2]
+        values = {"key": pair.key, "split": pair.split, "sequence": pair.sequence, "height": height, "width": width}
+        values |= {kind: encode(pair.images[kind], self.storage) for kind in self.kinds}
+        return pa.Table.from_pylist([values], schema=self.schema)
+
+    def _count(self, split: str, pair: Pair, scores: dict[str, float]) -> None:
+        self.counts.setdefault(split, Counter())[pair.sequence] += 1
+        for variant, value in scores.items():
+            self.psnr.setdefault(split, {}).setdefault(variant, []).append(value)
 
 
 @lru_cache(maxsize=64)
@@ -229,6 +253,24 @@ def _open_shard(path: Path) -> pq.ParquetFile:
         return pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} is damaged ({' '.join(str(error).split())}): {REMEDY}") from None
+
+
+def _stored_pixels(path: Path, row: int, kinds: tuple[str, ...]) -> dict[str, memoryview]:
+    """Return the mapped column chunks of a row by kind: each holds one value, uncompressed, and ends with it."""
+    mapped, file = _map_shard(path), _open_shard(path)
+    group = file.metadata.row_group(row)
+    names = file.schema_arrow.names
+    chunks = {kind: group.column(names.index(kind)) for kind in kinds}
+    return {
+        kind: mapped[chunk.data_page_offset : chunk.data_page_offset + chunk.total_compressed_size]
+        for kind, chunk in chunks.items()
+    }
+
+
+@lru_cache(maxsize=64)
+def _map_shard(path: Path) -> memoryview:
+    with path.open("rb") as stream:
+        return memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def _require_size(path: Path, size: int) -> None:

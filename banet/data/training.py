@@ -32,10 +32,11 @@ class TrainingSet:
         shards, rows = _open(self.folder), _split(self.folder, self.held_out)[0]
         blurred, sharp = (np.empty((len(numbers), crop, crop, 3), dtype=np.uint8) for _ in range(2))
         for i, k in enumerate(numbers):
-            pair = shards.read(rows[pair_of_sample(self.seed, int(k), len(rows))], (self.variant, SHARP))
-            height, width = pair.images[SHARP].shape[:2]
-            augment = draw_augmentation(augmentation_rng(self.seed, int(k)), height, width, crop, where=pair.key)
-            blurred[i], sharp[i] = augment(pair.images[self.variant]), augment(pair.images[SHARP])
+            row = rows[pair_of_sample(self.seed, int(k), len(rows))]
+            rng = augmentation_rng(self.seed, int(k))
+            draw = draw_augmentation(rng, row.height, row.width, crop, where=row.key)
+            images = shards.read_crop(row, (self.variant, SHARP), draw.top, draw.left, crop, crop)
+            blurred[i], sharp[i] = draw.turn(images[self.variant]), draw.turn(images[SHARP])
         return blurred, sharp
 
     def require_crop(self, crop: int) -> None:

@@ -9,31 +9,32 @@ from pathlib import Path
 from banet.data.archive import SHARP, Archive, PairMembers, open_archive, require_equal_sizes, summary
 from banet.data.benchmark import MANIFESTS, Benchmark, read_benchmark
 from banet.data.codec import decode
+from banet.data.pixels import Storage
 from banet.data.shards import Pair, ShardWriter, Summary
 from banet.errors import DataError
 from banet.files import whole_folder
 from banet.metrics import psnr
-from pipelines.stages.face import run_command, stage_parser
+from pipelines.stages.face import params, run_command, stage_parser
 
 
-def shard(benchmark: Benchmark, raw: Path, out: Path) -> Summary:
+def shard(benchmark: Benchmark, raw: Path, out: Path, storage: Storage = "compact") -> Summary:
     """Write the shards of a benchmark into the folder `out`, which appears whole or not at all.
 
     Args:
         benchmark: its manifest.
         raw: folder of its archives.
         out: gets the shards and `summary.json`; what it held before is replaced.
+        storage: of the pixels.
 
     Raises:
         DataError: damaged archives or images, halves of pairs, counts that are not the manifest's; all bad members of
             an archive in one line.
     """
     with whole_folder(out) as partial:
-        writer = ShardWriter(partial, benchmark.variants)
+        writer = ShardWriter(partial, benchmark.variants, storage)
         for source in benchmark.archives:
             with open_archive(raw / source.name) as archive:
-                members = list(archive.pairs(benchmark))
-                for split, group in groupby(members, key=lambda pair: pair.split):
+                for split, group in groupby(archive.pairs(benchmark), key=lambda pair: pair.split):
                     writer.write(split, _decoded(archive, list(group), benchmark))
         result = writer.finish(benchmark.name)
         _require_counts(benchmark, result)
@@ -43,10 +44,10 @@ def shard(benchmark: Benchmark, raw: Path, out: Path) -> Summary:
 def _decoded(
     archive: Archive, members: list[PairMembers], benchmark: Benchmark
 ) -> Iterator[tuple[Pair, dict[str, float]]]:
-    problems = []
-    for pair in members:
+    problems: list[str] = []
+    for pair, contents in archive.read_pairs(members, problems):
         try:
-            images = {kind: decode(archive.read(name), name) for kind, name in pair.members.items()}
+            images = {kind: decode(content, pair.members[kind]) for kind, content in contents.items()}
             require_equal_sizes(images, pair.key)
         except DataError as error:
             problems.append(str(error))
@@ -76,7 +77,8 @@ def main() -> None:
     parser.add_argument("--raw", type=Path, required=True, help="folder of the archives")
     parser.add_argument("--out", type=Path, required=True, help="folder for the shards")
     arguments = parser.parse_args()
-    shard(read_benchmark(MANIFESTS, arguments.benchmark), arguments.raw, arguments.out)
+    benchmark = read_benchmark(MANIFESTS, arguments.benchmark)
+    shard(benchmark, arguments.raw, arguments.out, params().shards.storage)
 
 
 if __name__ == "__main__":

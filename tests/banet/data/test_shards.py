@@ -3,6 +3,7 @@
 import json
 import pickle
 import shutil
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from banet.data import shards as module
+from banet.data.pixels import Storage
 from banet.data.shards import Pair, ShardFolder, ShardWriter, Summary, read_pairs
 from banet.errors import BanetError, DataError
 
@@ -31,8 +33,8 @@ PAIRS = [
 ]
 
 
-def write(folder: Path, pairs: list[Pair] = PAIRS) -> Summary:
-    writer = ShardWriter(folder, ("blur", "noisy"))
+def write(folder: Path, pairs: list[Pair] = PAIRS, storage: Storage = "raw") -> Summary:
+    writer = ShardWriter(folder, ("blur", "noisy"), storage)
     for split in dict.fromkeys(p.split for p in pairs):
         chosen = [p for p in pairs if p.split == split]
         writer.write(split, ((p, {"blur": 20.0 + i, "noisy": 10.0}) for i, p in enumerate(chosen)))
@@ -58,6 +60,17 @@ def test_a_round_trip_is_exact(folder: Path) -> None:
             assert got.images[kind].dtype == np.uint8
             assert np.array_equal(got.images[kind], image)
     shards.verify()
+
+
+@pytest.mark.parametrize("storage", ["raw", "compact"])
+def test_a_crop_is_that_part_of_the_image(tmp_path: Path, storage: Storage) -> None:
+    large = pair("a/000001", (150, 270))  # several tiles
+    assert write(tmp_path / storage, [large], storage).storage == storage
+    shards = ShardFolder(tmp_path / storage)
+    (row,) = shards.rows("train")
+    for kind, crop in shards.read_crop(row, ("blur", "sharp"), 100, 120, 40, 30).items():
+        assert np.array_equal(crop, large.images[kind][100:140, 120:150])
+        assert np.array_equal(shards.read(row, (kind,)).images[kind], large.images[kind])
 
 
 def test_only_the_asked_kinds_are_read(folder: Path) -> None:
@@ -211,12 +224,31 @@ def test_an_unknown_variant_is_named_with_the_known(folder: Path) -> None:
         shards.read(shards.rows("test")[0], ("blur_gamma", "sharp"))
 
 
-def test_nothing_half_written_carries_a_final_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(table: object, path: Path, **_: object) -> None:
-        path.write_bytes(b"half")
+def test_nothing_half_written_carries_a_final_name(tmp_path: Path) -> None:
+    seen = []
+
+    def pairs() -> Iterator[tuple[Pair, dict[str, float]]]:
+        yield PAIRS[0], {}
+        seen.extend(file.name for file in (tmp_path / "shards").iterdir())  # the first row is being written
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pyarrow.parquet.write_table", fail)
     with pytest.raises(KeyboardInterrupt):
-        write(tmp_path / "shards")
+        ShardWriter(tmp_path / "shards", ("blur", "noisy")).write("train", pairs())
+    assert len(seen) == 1
+    assert seen != ["train-00000.parquet"]
     assert list((tmp_path / "shards").iterdir()) == []
+
+
+def test_one_pair_is_held_at_a_time(tmp_path: Path) -> None:
+    alive: list[weakref.ref[object]] = []
+
+    def pairs() -> Iterator[tuple[Pair, dict[str, float]]]:
+        for i in range(20):
+            made = pair(f"a/{i:06d}", (16, 16))
+            alive.append(weakref.ref(made.images["sharp"]))
+            yield made, {}
+            del made
+            assert sum(image() is not None for image in alive) <= 2  # this one, and the one before
+
+    ShardWriter(tmp_path / "shards", ("blur", "noisy")).write("train", pairs())
+    assert len(alive) == 20

@@ -1,7 +1,9 @@
 """fetch and shard: what they make, and what each bad archive says."""
 
 import hashlib
+import io
 import shutil
+import tarfile
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from banet.data.archive import open_archive
 from banet.data.benchmark import ArchiveSource, Benchmark
 from banet.data.codec import encode_png
+from banet.data.pixels import Storage
 from banet.data.shards import ShardFolder, read_pairs
 from banet.errors import ConfigError, DataError
 from banet.metrics import psnr
@@ -58,6 +61,25 @@ def test_sharding_again_gives_the_same_bytes(line: "Line", tmp_path: Path) -> No
     assert again == ShardFolder(line.shards).summary
     for file in line.shards.iterdir():
         assert file.read_bytes() == (tmp_path / "shards" / file.name).read_bytes()
+
+
+@pytest.mark.parametrize("storage", ["raw", "compact"])
+def test_a_tar_gives_the_pairs_of_the_zip(line: "Line", tmp_path: Path, storage: Storage) -> None:  # noqa: F821
+    (tmp_path / "raw").mkdir()
+    with zipfile.ZipFile(line.raw / "tiny.zip") as old, tarfile.open(tmp_path / "raw/tiny.tar.gz", "w:gz") as new:
+        for name in reversed(old.namelist()):  # the order of the tar is not that of the names
+            member = tarfile.TarInfo(name)
+            member.size = len(old.read(name))
+            new.addfile(member, io.BytesIO(old.read(name)))
+    benchmark = replace(line.benchmark, archives=(replace(line.benchmark.archives[0], name="tiny.tar.gz"),))
+    found = shard(benchmark, tmp_path / "raw", tmp_path / "shards", storage)
+    assert found.storage == storage
+    assert found.counts == ShardFolder(line.shards).summary.counts
+    for ours, theirs in zip(
+        read_pairs(tmp_path / "shards", split="train"), read_pairs(line.shards, split="train"), strict=True
+    ):
+        assert ours.key == theirs.key
+        assert all(np.array_equal(ours.images[kind], theirs.images[kind]) for kind in ("blur", "sharp"))
 
 
 @pytest.fixture
