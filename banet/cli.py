@@ -174,9 +174,7 @@ def _add_pictures(add: Callable[..., argparse.ArgumentParser]) -> None:
         "photo.jpg sharp.png --model models:/banet-mini@champion",
         "photo.jpg sharp.png --model models/candidate --local-crop 256",
     )
-    command.add_argument("photo", type=Path, help="the blurred picture: PNG, JPEG, …")
-    command.add_argument("out", type=Path, help="the restored picture, e.g. sharp.png")
-    command.add_argument("--model", help=MODEL_HELP)
+    _add_picture(command, "the restored picture, e.g. sharp.png")
     command.add_argument(
         "--local-crop", type=int, metavar="PIXELS", help="strips over windows of this side (docs/paper.md)"
     )
@@ -190,10 +188,14 @@ def _add_pictures(add: Callable[..., argparse.ArgumentParser]) -> None:
         "photo.jpg attention.png",
         "photo.jpg attention.png --model models/candidate --modules 1,5,10",
     )
-    command.add_argument("photo", type=Path, help="a picture: PNG, JPEG, …")
-    command.add_argument("out", type=Path, help="the sheet of panels, e.g. attention.png")
-    command.add_argument("--model", help=MODEL_HELP)
+    _add_picture(command, "the sheet of panels, e.g. attention.png")
     command.add_argument("--modules", type=_numbers, help="numbers from 1, e.g. 1,5,10 (default: first, middle, last)")
+
+
+def _add_picture(command: argparse.ArgumentParser, out: str) -> None:
+    command.add_argument("photo", type=Path, help="the blurred picture: PNG, JPEG, …")
+    command.add_argument("out", type=Path, help=out)
+    command.add_argument("--model", help=MODEL_HELP)
 
 
 def _add_models(add: Callable[..., argparse.ArgumentParser]) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from banet.errors import ConfigError, DataError, ModelError
 from banet.image import Image, require_image, to_tensor
 from banet.model import BANet
+from banet.model.strips import StripGrid
 from banet.restore import SMALLEST
 
 Map = npt.NDArray[np.float32]  # one value a place, (H, W)
@@ -123,13 +124,23 @@ class _Recorder:
         self._after(attention, self._attended)
         if pooling is not None:
             self._after(pooling, lambda mask_BCHW: self.parts.update(pooling_mask=_mean(mask_BCHW)))
-            sp, windows, maps = config.attention == "sp", config.strip_windows, self.parts["strips"]
-            for n, strip in zip((1,) if sp else config.kernels, [pooling.strip] if sp else pooling.strips, strict=True):
-                self._after(strip, lambda pair, n=n: maps.update({n: _strip_map(pair, windows)}))
+            self._hooks.callback(pooling.register_forward_pre_hook(self._keep_grid).remove)
+            sp = config.attention == "sp"
+            strips = zip((1,) if sp else config.kernels, [pooling.strip] if sp else pooling.strips, strict=True)
+            for kernel, (n, strip) in enumerate(strips):
+                self._after(strip, lambda pair, kernel=kernel, n=n: self._strips(pair, kernel, n))
         if refinement is not None:
             self._after(refinement, lambda mask_BCHW: self.parts.update(refinement_mask=_mean(mask_BCHW)))
             if pooling is not None:
                 self._before(refinement, lambda x_BCHW: self.parts.update(pooled=_mean(x_BCHW.abs())))
+
+    def _keep_grid(self, _: nn.Module, inputs: tuple[Tensor, StripGrid]) -> None:
+        self._grid = inputs[1]
+
+    def _strips(self, pair: tuple[Tensor, Tensor], kernel: int, n: int) -> None:
+        """Keep the mean over channels of y^n, Eq. (4), taken on the strips: it commutes with spreading them."""
+        yv, yh = (y.mean(dim=1, keepdim=True) for y in pair)
+        self.parts["strips"][n] = _mean(self._grid.spread(yv, yh, kernel))
 
     def _attended(self, x_BCHW: Tensor) -> None:
         self.parts |= {"attended": _mean(x_BCHW.abs()), "channels": _unlike_channels(x_BCHW[0].float())}
@@ -156,25 +167,6 @@ def _require_modules(model: BANet, modules: Sequence[int]) -> list[int]:
 
 def _mean(x_BCHW: Tensor) -> Map:
     return np.asarray(x_BCHW[0].mean(dim=0, dtype=torch.float32).cpu().numpy(), dtype=np.float32)
-
-
-def _strip_map(pair: tuple[Tensor, Tensor], windows: str) -> Map:
-    """Mean over channels of y^n, Eq. (4); the mean is taken on the strips, since it commutes with spreading them.
-
-    Local strip pooling gives a strip to every place (n = W, n = H): the same indices are then the identity.
-    """
-    v_Hn, h_nW = _mean(pair[0]), _mean(pair[1])
-    columns = _strip_of_places(v_Hn.shape[1], h_nW.shape[1], windows)
-    rows = _strip_of_places(h_nW.shape[0], v_Hn.shape[0], windows)
-    return v_Hn[:, columns] + h_nW[rows]
-
-
-def _strip_of_places(n: int, L: int, windows: str) -> npt.NDArray[np.intp]:
-    """Which of n strips covers each of L places: floor(n j / L), or as nearest interpolation computes it (adaptive)."""
-    if windows == "fixed":
-        return np.arange(L) * n // L
-    step = np.float32(n) / np.float32(L)  # in float32, as in the network: at some lengths not floor(n j / L)
-    return np.minimum((np.arange(L, dtype=np.float32) * step).astype(np.intp), n - 1)
 
 
 def _unlike_channels(x_CHW: Tensor) -> dict[int, Map]:
