@@ -16,6 +16,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., object], list[str]]] = {
     "psnr": (banet.metrics.psnr, ["restored", "sharp"]),
     "ssim_matlab3d": (banet.metrics.ssim_matlab3d, ["restored", "sharp"]),
     "ssim_channel": (banet.metrics.ssim_channel, ["restored", "sharp"]),
+    "realblur_score": (banet.metrics.realblur_score, ["restored", "sharp"]),
     "charbonnier": (banet.losses.charbonnier, ["restored_BCHW", "sharp_BCHW"]),
     "fft_l1": (banet.losses.fft_l1, ["restored_BCHW", "sharp_BCHW"]),
     "total_loss": (banet.losses.total_loss, ["restored_BCHW", "sharp_BCHW"]),
@@ -65,6 +66,8 @@ def test_scores_and_losses_give_what_is_promised() -> None:
     sharp, restored = rng.integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
     for metric in (banet.metrics.psnr, banet.metrics.ssim_matlab3d, banet.metrics.ssim_channel):
         assert type(metric(restored, sharp)) is float
+    aligned = banet.metrics.realblur_score(restored, sharp)
+    assert [type(value) for value in (aligned.psnr, aligned.ssim, aligned.aligned)] == [float, float, bool]
     x, y = torch.rand(2, 2, 3, 8, 8)
     for loss in (banet.losses.charbonnier, banet.losses.fft_l1, banet.losses.total_loss):
         assert loss(x, y).shape == ()

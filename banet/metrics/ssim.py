@@ -9,6 +9,7 @@ tile, so that a tile stays in the cache and no product is large enough for a BLA
 cost more than they save here, most of all when every core scores an image already.
 """
 
+from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
@@ -18,8 +19,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from banet.errors import DataError
 from banet.metrics.checks import Image, require_same_size
 
-_RADIUS = 5
-_MORE = 2 * _RADIUS  # samples that a row of windows needs beyond its own number
+RADIUS = 5
+WINDOW = 2 * RADIUS + 1  # pixels along a side
+_MORE = 2 * RADIUS  # samples that a row of windows needs beyond its own number
 _SIGMA = 1.5
 _C1 = (0.01 * 255) ** 2
 _C2 = (0.03 * 255) ** 2
@@ -27,6 +29,7 @@ _BLOCK = 16  # rows, or columns, that one band matrix makes; measured: 8 to 24 a
 _TILE = 30 * _BLOCK  # columns filtered together
 
 Floats = npt.NDArray[np.float64]
+Reals = npt.NDArray[np.floating]
 Integers = npt.NDArray[np.int16]  # wide enough for a sum of two samples
 
 
@@ -38,7 +41,7 @@ def ssim_matlab3d(restored: Image, sharp: Image) -> float:
     DataError. Between -1 and 1; 1 for equal images.
     """
     require_same_size(restored, sharp)
-    sides = ((0, 0), (_RADIUS, _RADIUS), (_RADIUS, _RADIUS))
+    sides = ((0, 0), (RADIUS, RADIUS), (RADIUS, RADIUS))
     x_CHW, y_CHW = (np.pad(_planes(image), sides, mode="edge") for image in (restored, sharp))
     return _mean_ssim(x_CHW, y_CHW, _channel_weights())
 
@@ -57,6 +60,20 @@ def ssim_channel(restored: Image, sharp: Image) -> float:
     return _mean_ssim(_planes(restored), _planes(sharp), None)
 
 
+def ssim_of_valid(restored_HWC: Reals, sharp_HWC: Reals, valid_HW: npt.NDArray[np.bool_]) -> float:
+    """`ssim_channel` of images with samples in about [0, 1], averaged over the windows whose centre is valid.
+
+    Takes (H, W, 3) of at least 11 x 11 pixels and (H, W), not all False five pixels and more from the sides.
+    """
+    x_CHW, y_CHW = (np.multiply(image.transpose(2, 0, 1), 255, dtype=np.float64) for image in (restored_HWC, sharp_HWC))
+    inside_HW = valid_HW[RADIUS:-RADIUS, RADIUS:-RADIUS]
+    total = sum(
+        float(ssim_CN[:, inside_HW[rows, columns].reshape(-1)].sum())
+        for rows, columns, ssim_CN in _ssim_in_tiles(x_CHW, y_CHW, None)
+    )
+    return total / (len(x_CHW) * int(inside_HW.sum()))
+
+
 def _planes(image_HWC: Image) -> Integers:
     return np.ascontiguousarray(image_HWC.transpose(2, 0, 1), dtype=np.int16)
 
@@ -66,18 +83,28 @@ def _mean_ssim(x_CHW: Integers, y_CHW: Integers, weights_CC: Floats | None) -> f
     C: int = x_CHW.shape[0]
     H: int = x_CHW.shape[1] - _MORE
     W: int = x_CHW.shape[2] - _MORE
-    total = 0.0
-    for top in range(0, H, _BLOCK):
-        rows = slice(top, min(top + _BLOCK, H) + _MORE)
-        for left in range(0, W, _TILE):
-            columns = slice(left, min(left + _TILE, W) + _MORE)
-            means_mCHW = _window_means(_maps(x_CHW[:, rows, columns], y_CHW[:, rows, columns]))
-            means_mCN = means_mCHW.reshape(4, C, -1)
-            total += _sum_of_ssim(means_mCN if weights_CC is None else np.matmul(weights_CC, means_mCN))
+    total = sum(float(ssim_CN.sum()) for _, _, ssim_CN in _ssim_in_tiles(x_CHW, y_CHW, weights_CC))
     return total / (C * H * W)
 
 
-def _maps(x_CHW: Integers, y_CHW: Integers) -> Floats:
+def _ssim_in_tiles(
+    x_CHW: Integers | Floats, y_CHW: Integers | Floats, weights_CC: Floats | None
+) -> Iterator[tuple[slice, slice, Floats]]:
+    """SSIM of every window, tile by tile: its rows, its columns, and (C, N) for its N windows."""
+    C: int = x_CHW.shape[0]
+    H: int = x_CHW.shape[1] - _MORE
+    W: int = x_CHW.shape[2] - _MORE
+    for top in range(0, H, _BLOCK):
+        bottom = min(top + _BLOCK, H)
+        for left in range(0, W, _TILE):
+            right = min(left + _TILE, W)
+            part = slice(None), slice(top, bottom + _MORE), slice(left, right + _MORE)
+            means_mCN = _window_means(_maps(x_CHW[part], y_CHW[part])).reshape(4, C, -1)
+            ssim_CN = _ssim(means_mCN if weights_CC is None else np.matmul(weights_CC, means_mCN))
+            yield slice(top, bottom), slice(left, right), ssim_CN
+
+
+def _maps(x_CHW: Integers | Floats, y_CHW: Integers | Floats) -> Floats:
     """Stack s = x + y, d = x - y, s^2 and d^2: SSIM asks for xy and x^2 + y^2 only, and both follow from these."""
     maps_mCHW = np.empty((4, *x_CHW.shape))
     maps_mCHW[0] = x_CHW + y_CHW
@@ -86,8 +113,8 @@ def _maps(x_CHW: Integers, y_CHW: Integers) -> Floats:
     return maps_mCHW
 
 
-def _sum_of_ssim(means_mCN: Floats) -> float:
-    """Sum SSIM over voxels, Eq. (13), both of its fractions doubled; `means_mCN` is used up.
+def _ssim(means_mCN: Floats) -> Floats:
+    """SSIM of every voxel, Eq. (13), both of its fractions doubled; `means_mCN` is used up.
 
     4 xy = s^2 - d^2 and 2 (x^2 + y^2) = s^2 + d^2, of the means, and of the variances (then 4 times the covariance).
     """
@@ -96,13 +123,13 @@ def _sum_of_ssim(means_mCN: Floats) -> float:
     mean_s, mean_d, variance_s, variance_d = means_mCN
     mean_s += 2 * _C1
     variance_s += 2 * _C2
-    above = mean_s - mean_d
+    above: Floats = mean_s - mean_d
     above *= variance_s - variance_d
     mean_s += mean_d
     variance_s += variance_d
     mean_s *= variance_s
     above /= mean_s
-    return float(above.sum())
+    return above
 
 
 def _window_means(maps_mCHW: Floats) -> Floats:
@@ -132,7 +159,7 @@ def _band(n: int) -> Floats:
 
 def _taps() -> Floats:
     """Return the 11 weights of the Gaussian window; they sum to 1."""
-    offsets = np.arange(-_RADIUS, _RADIUS + 1, dtype=np.float64)
+    offsets = np.arange(-RADIUS, RADIUS + 1, dtype=np.float64)
     taps: Floats = np.exp(-0.5 * np.square(offsets / _SIGMA))
     taps /= taps.sum()
     return taps
@@ -142,6 +169,6 @@ def _channel_weights() -> Floats:
     """Return the (3, 3) matrix that the window is along three channels, the outer ones replicated five times."""
     weights_CC = np.zeros((3, 3))
     for channel in range(3):
-        for offset, weight in zip(range(-_RADIUS, _RADIUS + 1), _taps(), strict=True):
+        for offset, weight in zip(range(-RADIUS, RADIUS + 1), _taps(), strict=True):
             weights_CC[channel, min(max(channel + offset, 0), 2)] += weight
     return weights_CC

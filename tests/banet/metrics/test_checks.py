@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from banet.errors import DataError
-from banet.metrics import Image, psnr, require_same_size, ssim_channel, ssim_matlab3d
+from banet.metrics import Image, psnr, realblur_score, require_same_size, ssim_channel, ssim_matlab3d
 
-SCORES = [require_same_size, psnr, ssim_matlab3d, ssim_channel]
+SCORES = [require_same_size, psnr, ssim_matlab3d, ssim_channel, realblur_score]
 
 
 @pytest.mark.parametrize("score", SCORES)

@@ -7,6 +7,7 @@ from skimage.metrics import structural_similarity
 
 from banet.errors import DataError
 from banet.metrics import Image, ssim_channel, ssim_matlab3d
+from banet.metrics.ssim import ssim_of_valid
 
 TOLERANCE = 1e-9  # asked: 1e-6
 
@@ -89,6 +90,31 @@ def test_extremes_of_contrast() -> None:
     restored, sharp = (rng.choice([0, 255], (70, 90, 3)).astype(np.uint8) for _ in range(2))
     assert ssim_matlab3d(restored, sharp) == pytest.approx(matlab3d(restored, sharp), abs=TOLERANCE)
     assert ssim_channel(255 - sharp, sharp) == pytest.approx(channel(255 - sharp, sharp), abs=TOLERANCE)
+
+
+@pytest.mark.parametrize("size", [(11, 11), (40, 33), (50, 1100)])
+def test_of_valid_windows_equals_scikit_images_map(size: tuple[int, int]) -> None:
+    restored, sharp = (image.astype(np.float32) / 255 for image in pair(*size))
+    valid = np.random.default_rng(4).random(size) < 0.3
+    valid[5:-5, 5] = True
+    _, ssim_map = structural_similarity(
+        sharp.astype(np.float64),
+        restored.astype(np.float64),
+        channel_axis=2,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        data_range=1,
+        full=True,
+    )
+    expected = ssim_map[5:-5, 5:-5][valid[5:-5, 5:-5]].mean()
+    assert ssim_of_valid(restored, sharp, valid) == pytest.approx(expected, abs=TOLERANCE)
+
+
+def test_with_all_windows_valid_it_is_that_of_the_channels() -> None:
+    restored, sharp = pair(50, 60)
+    everywhere = np.ones((50, 60), np.bool_)
+    assert ssim_of_valid(restored / 255, sharp / 255, everywhere) == pytest.approx(ssim_channel(restored, sharp))
 
 
 def test_the_two_forms_differ() -> None:
