@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from banet.cli_synthesize import add_synthesize
 from banet.errors import BanetError, DataError, ModelError
 
 if TYPE_CHECKING:
@@ -162,6 +163,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_pictures(add)
     _add_models(add)
+    add_synthesize(add, _size)
     return parser
 
 

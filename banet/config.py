@@ -98,6 +98,7 @@ class ClusterParams:
     workers: int  # DDP processes
     cpus_per_worker: float  # logical CPUs of Ray; the data stream needs one more in all
     gpus_per_worker: float
+    shards: str | None = None  # where all nodes see them, a folder or URI (s3://…); train copies the shards there
 
     def __post_init__(self) -> None:
         if self.workers < 1:

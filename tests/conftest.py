@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from banet.data.shards import Pair, ShardWriter
+from banet.data.shard_writer import ShardWriter
+from banet.data.shards import Pair
 
 
 @pytest.fixture(scope="session")
@@ -52,12 +53,12 @@ def make_shards(tmp_path: Path) -> Callable[..., Path]:
         folder = tmp_path / name
         rng = np.random.default_rng(0)
 
-        def made() -> Iterator[tuple[Pair, dict[str, float]]]:
+        def made() -> Iterator[Pair]:
             for sequence in sequences:
                 for frame in range(1, pairs + 1):
                     sharp = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
                     images = {"sharp": sharp, "blur": 255 - sharp}
-                    yield Pair(key=f"{sequence}/{frame:06d}", split=split, sequence=sequence, images=images), {}
+                    yield Pair(key=f"{sequence}/{frame:06d}", split=split, sequence=sequence, images=images)
 
         writer = ShardWriter(folder, ("blur",))
         writer.write(split, made())

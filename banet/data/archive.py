@@ -9,6 +9,7 @@ from pathlib import Path
 
 from banet.data.archive_base import Archive
 from banet.data.layouts import SHARP, PairMembers
+from banet.data.listing import HEADER, ListedFiles
 from banet.data.members import (
     FETCH_AGAIN,
     LARGEST_MEMBER,
@@ -54,7 +55,7 @@ LOOKS = {  # first bytes of files that are often in an archive's place
 
 
 def open_archive(path: Path) -> Archive:
-    """Open a ZIP, a tar or a tar.gz; which one, its first bytes say, whatever its name.
+    """Open a ZIP, a tar, a tar.gz or a listing of own files; which one, its first bytes say, whatever its name.
 
     Raises:
         DataError: it is missing, no archive, or a ZIP that has been cut short.
@@ -62,6 +63,8 @@ def open_archive(path: Path) -> Archive:
     try:
         with path.open("rb") as file:
             head = file.read(512)
+        if head.startswith(HEADER):
+            return ListedFiles(path)
         return TarArchive(path) if is_tar(head) else ZipArchive(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror or error}): run the fetch stage") from None

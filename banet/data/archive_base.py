@@ -35,6 +35,10 @@ class Archive(ABC):
             DataError: a tar that is damaged or cut short; it is read to its end for this, once.
         """
 
+    def sizes(self) -> dict[str, int]:
+        """Bytes of every member, unpacked, by its name; raises as `members` does."""
+        return {member.name: member.size for member in self.members()}
+
     @abstractmethod
     def read(self, member: str) -> bytes:
         """Read one member whole; in a tar this costs a pass over all that lies before it.

@@ -64,6 +64,11 @@ def read_image(path: Path, *, grey_as_rgb: bool = False) -> Image:
         raise DataError(f"{path} cannot be read ({error.strerror})") from None
 
 
+def use_threads(number: int) -> None:
+    """Let OpenCV take this many threads in this process; they change times, not pixels."""
+    cv2.setNumThreads(number)
+
+
 def encode_png(image: Image, *, compression: int = 3) -> bytes:
     """Encode as PNG, losslessly; compression from 0 (fast) to 9 (small)."""
     return _encode(image, ".png", [cv2.IMWRITE_PNG_COMPRESSION, compression])

@@ -5,19 +5,17 @@ source that was tried the part that has arrived and a small JSON of what its ser
 or those of a file that changed meanwhile, are never glued to it.
 """
 
-import errno
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from banet import files
 from banet.data.links import SourceError
 from banet.data.partial import Partial, sha256_of
 from banet.data.transfer import Found, Order, Transfer
-from banet.errors import DataError, ResourceError, ServiceError
-
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+from banet.errors import DataError, ServiceError
 
 
 def download(sources: Sequence[str], order: Order) -> Found:
@@ -45,21 +43,9 @@ def download(sources: Sequence[str], order: Order) -> Found:
             return _first_of(sources, order)
 
 
-@contextmanager
-def writing_to(folder: Path) -> Iterator[None]:
-    """Turn what the disk says into one line.
-
-    Raises:
-        ResourceError: the disk is full, or cannot be written.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno in FULL:
-            raise ResourceError(
-                f"the disk of {folder} is full: make room and run again, what has arrived is kept and continued"
-            ) from None
-        raise ResourceError(f"{error.filename or folder} cannot be used ({error.strerror or error})") from None
+def writing_to(folder: Path) -> AbstractContextManager[None]:
+    """As `banet.files.writing_to`, of a folder that keeps what has arrived."""
+    return files.writing_to(folder, ", what has arrived is kept and continued")
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -60,6 +60,11 @@ def find_pairs(
     problems += [f"{'/'.join(at)} lacks {kind}" for at in places for kind in kinds if kind not in found[at]]
     pairs = [PairMembers(split=at[0], sequence=at[1], frame=at[2], members=found[at]) for at in places]
     return pairs, problems or _same_names(pairs)
+
+
+def in_order(pairs: Iterable[PairMembers]) -> list[PairMembers]:
+    """Sort pairs by split, sequence and frame; frames that are numbers by their value."""
+    return sorted(pairs, key=lambda pair: _order((pair.split, pair.sequence, pair.frame)))
 
 
 def _halves(benchmark: Benchmark, names: list[str], text: Callable[[str], str], problems: list[str]) -> Iterator[Half]:

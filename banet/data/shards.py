@@ -1,32 +1,29 @@
 """Shards: a benchmark as Parquet, one row a pair, a column a kind of image, pixels as `banet.data.pixels` stores them.
 
-A row: key, split, sequence, height, width, and for `sharp` and each variant the stored pixels. Pages and tiles
-carry checksums, so that damage is noticed where it is read. `summary.json` beside them tells what is there.
+A row: key, split, sequence, height, width, and for `sharp` and each variant the stored pixels. `index.parquet` beside
+the shards says where each image lies; `summary.json` tells what is there. Pages and tiles carry checksums, so that
+damage is noticed where it is read.
 """
 
 import json
-import mmap
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
-from functools import lru_cache
-from hashlib import file_digest, sha256
-from itertools import chain, islice
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from banet.data import index
 from banet.data.archive import SHARP
-from banet.data.pixels import Storage, decode_crop, encode
+from banet.data.index import Index, Row
+from banet.data.pixels import Storage, decode_crop
+from banet.data.store import Location, copy, inside, location, read_range, read_whole, sizes
 from banet.errors import DataError
-from banet.files import whole_file, write_atomically
 from banet.image import Image
 from banet.parsing import parse
 
 SUMMARY = "summary.json"
-ROWS_PER_SHARD = 256
 REMEDY = "run the shard stage again"
 
 
@@ -51,73 +48,66 @@ class ShardFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """The sizes of a split's images, (height, width) in pixels."""
+
+    smallest: tuple[int, ...]  # by area
+    largest: tuple[int, ...]
+    pixels: int  # of all its sharp images together
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """What a folder of shards holds."""
 
     benchmark: str
     variants: tuple[str, ...]
     storage: Storage  # of the pixels
-    digest: str  # SHA-256 over the digests of the shards: names these data
+    digest: str  # SHA-256 over the digests of the index and the shards: names these data
     counts: dict[str, dict[str, int]]  # split: {sequence: pairs}
-    blurred_psnr: dict[str, dict[str, float]]  # split: {variant: mean PSNR of the blurred input, dB}
+    sizes: dict[str, Sizes]  # by split
+    blurred_psnr: dict[str, dict[str, float]]  # split: {variant: mean PSNR of the blurred images, dB}
+    blurred_ssim: dict[str, dict[str, float]]  # the same of `ssim_matlab3d`, over `ssim_pairs` of them
+    ssim_pairs: dict[str, int]  # split: pairs that the mean SSIM is taken over, spread evenly
+    identical: int  # blurred images that equal the sharp one: their PSNR is infinite, and no part of the mean
+    duplicates: tuple[tuple[str, ...], ...]  # `split/key kind` of equal images that stand in two splits
+    index: ShardFile
     files: tuple[ShardFile, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """Where a pair lies."""
-
-    shard: int
-    row: int
-    key: str
-    split: str
-    sequence: str
-    height: int  # pixels
-    width: int  # pixels
 
 
 class ShardFolder:
     """A folder of shards, open for random access to single rows; it can be sent to other processes."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Location) -> None:
         self.folder = folder
         self.summary = read_summary(folder)
-        for file in self.summary.files:
-            _require_size(folder / file.name, file.bytes)
+        there = sizes(folder)
+        for file in (self.summary.index, *self.summary.files):
+            _require_size(inside(folder, file.name), there.get(file.name), file.bytes)
 
-    def __reduce__(self) -> tuple[type["ShardFolder"], tuple[Path]]:
+    def __reduce__(self) -> tuple[type["ShardFolder"], tuple[Location]]:
         return ShardFolder, (self.folder,)
 
     def verify(self) -> None:
-        """Read every shard once and compare it with its digest.
+        """Read every file once and compare it with its digest.
 
         Raises:
-            DataError: names the damaged shard.
+            DataError: names the damaged file.
         """
-        for file in self.summary.files:
-            if _sha256(self.folder / file.name) != file.sha256:
-                raise DataError(f"the shard {self.folder / file.name} is not what was written: {REMEDY}")
+        for file in (self.summary.index, *self.summary.files):
+            if sha256(read_range(self.folder, file.name, file.sha256, 0, file.bytes)).hexdigest() != file.sha256:
+                raise DataError(f"{inside(self.folder, file.name)} is not what was written: {REMEDY}")
 
     def rows(self, split: str) -> list[Row]:
         """Return the rows of one split in the order of their keys.
 
         Raises:
-            DataError: the split is empty or unknown, or a shard is damaged.
+            DataError: the split is empty or unknown, or the index is damaged.
         """
         if not self.summary.counts.get(split):
             known = ", ".join(self.summary.counts) or "nothing"
             raise DataError(f"{self.folder} has no pairs in the split {split!r}: it has {known}")
-        rows = []
-        for i, file in enumerate(self.summary.files):
-            try:
-                columns = self._file(i).read(["key", "split", "sequence", "height", "width"]).to_pylist()
-            except (pa.ArrowException, OSError, ValueError) as error:
-                reason = " ".join(str(error).split())
-                raise DataError(f"{self.folder / file.name} is damaged ({reason}): {REMEDY}") from None
-            if len(columns) != file.rows:
-                raise DataError(f"{self.folder / file.name} has {len(columns)} rows, not {file.rows}: {REMEDY}")
-            rows += [Row(shard=i, row=j, **values) for j, values in enumerate(columns)]
-        return sorted((row for row in rows if row.split == split), key=lambda row: row.key)
+        return self._index.rows(split)
 
     def read(self, row: Row, kinds: tuple[str, ...]) -> Pair:
         """Read the images of one row.
@@ -131,46 +121,76 @@ class ShardFolder:
     def read_crop(
         self, row: Row, kinds: tuple[str, ...], top: int, left: int, height: int, width: int
     ) -> dict[str, Image]:
-        """Read one part of the images of a row, uint8 RGB (height, width, 3); only the tiles that it touches.
+        """Read one part of the images of a row, uint8 RGB (height, width, 3).
+
+        Of a folder's files only the tiles that it touches are read, of an object store's the images, one request each.
 
         Raises:
             DataError: as `read`.
+            ServiceError: the object store does not answer.
         """
         unknown = [kind for kind in kinds if kind not in (SHARP, *self.summary.variants)]
         if unknown:
             known = ", ".join(self.summary.variants)
             raise DataError(f"{self.folder} holds no variant {unknown[0]!r}: it holds {known} (benchmark.variant)")
-        name = self.summary.files[row.shard].name
+        file = self.summary.files[self._index.shards[row.number]]
+        images = {}
         try:
-            stored = _stored_pixels(self.folder / name, row.row, kinds)
-            return {
-                kind: decode_crop(data, row.height, row.width, top, left, height, width, self.summary.storage)
-                for kind, data in stored.items()
-            }
-        except (DataError, pa.ArrowException, OSError, ValueError, IndexError, KeyError) as error:
+            for kind in kinds:
+                stored = read_range(self.folder, file.name, file.sha256, *self._index.place(row, kind))
+                images[kind] = decode_crop(
+                    stored, row.height, row.width, top, left, height, width, self.summary.storage
+                )
+        except (DataError, OSError, ValueError) as error:
+            where, reason = inside(self.folder, file.name), " ".join(str(error).split())
+            raise DataError(f"{where} is damaged at {row.key} ({reason}): {REMEDY}") from None
+        return images
+
+    @cached_property
+    def _index(self) -> Index:
+        try:
+            content = read_whole(self.folder, index.INDEX)
+            if sha256(content).hexdigest() != self.summary.index.sha256:
+                raise ValueError("it is not what was written")
+            return index.read(content, (SHARP, *self.summary.variants))
+        except (pa.ArrowException, OSError, ValueError) as error:
             reason = " ".join(str(error).split())
-            raise DataError(f"{self.folder / name} is damaged at {row.key} ({reason}): {REMEDY}") from None
-
-    def _file(self, shard: int) -> pq.ParquetFile:
-        return _open_shard(self.folder / self.summary.files[shard].name)
+            raise DataError(f"{inside(self.folder, index.INDEX)} is damaged ({reason}): {REMEDY}") from None
 
 
-def read_pairs(folder: Path, *, split: str, columns: tuple[str, ...] = ("blur", SHARP)) -> Iterator[Pair]:
+def publish(shards: ShardFolder, root: str) -> Location:
+    """Copy a folder of shards to where all nodes of a cluster read it: `root/BENCHMARK/DIGEST`.
+
+    What is there already stays: its name says what it holds. Returns the new place.
+
+    Raises:
+        ResourceError: a disk is full, or cannot be used.
+        ServiceError: the object store does not answer, or takes nothing.
+    """
+    summary = shards.summary
+    place = inside(inside(location(root), summary.benchmark), summary.digest[:16])
+    names = [*(file.name for file in (*summary.files, summary.index)), SUMMARY]
+    copy(Path(shards.folder), names, place)
+    return place
+
+
+def read_pairs(folder: Location, *, split: str, columns: tuple[str, ...] = ("blur", SHARP)) -> Iterator[Pair]:
     """Read all pairs of a split, one after the other, in the order of their keys."""
     shards = ShardFolder(folder)
     for row in shards.rows(split):
         yield shards.read(row, columns)
 
 
-def read_summary(folder: Path) -> Summary:
+def read_summary(folder: Location) -> Summary:
     """Read what a folder of shards says of itself.
 
     Raises:
         DataError: there are no shards, or the summary is damaged.
+        ServiceError: the object store does not answer.
     """
-    path = folder / SUMMARY
+    path = inside(folder, SUMMARY)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(read_whole(folder, SUMMARY).to_pybytes())
     except OSError:
         raise DataError(f"{folder} holds no shards ({SUMMARY} is missing): {REMEDY}") from None
     except ValueError as error:
@@ -178,112 +198,8 @@ def read_summary(folder: Path) -> Summary:
     return parse(Summary, values, where=str(path))
 
 
-class ShardWriter:
-    """Write pairs that come in order into shards of a new folder; `finish` adds the summary."""
-
-    def __init__(self, folder: Path, variants: tuple[str, ...], storage: Storage = "compact") -> None:
-        self.folder = folder
-        self.storage = storage
-        self.variants = variants
-        self.kinds = (SHARP, *variants)
-        texts = [(name, pa.string()) for name in ("key", "split", "sequence")]
-        sides = [(name, pa.int32()) for name in ("height", "width")]
-        self.schema = pa.schema([*texts, *sides, *((kind, pa.large_binary()) for kind in self.kinds)])
-        self.files: list[ShardFile] = []
-        self.counts: dict[str, Counter[str]] = {}
-        self.psnr: dict[str, dict[str, list[float]]] = {}
-
-    def write(self, split: str, pairs: Iterable[tuple[Pair, dict[str, float]]]) -> None:
-        """Write the pairs of one split, each with the PSNR of its blurred images, dB; one at a time is held."""
-        pairs = iter(pairs)
-        for first in pairs:
-            self._write_file(split, chain([first], islice(pairs, ROWS_PER_SHARD - 1)))
-
-    def finish(self, benchmark: str) -> Summary:
-        """Write and return the summary."""
-        names = "".join(f"{file.name} {file.sha256}\n" for file in self.files)
-        summary = Summary(
-            benchmark=benchmark,
-            variants=self.variants,
-            storage=self.storage,
-            digest=_sha256_text(names),
-            counts={split: dict(counter) for split, counter in self.counts.items()},
-            blurred_psnr={split: {v: float(np.mean(x)) for v, x in by.items()} for split, by in self.psnr.items()},
-            files=tuple(self.files),
-        )
-        write_atomically(self.folder / SUMMARY, json.dumps(asdict(summary), indent=2) + "\n")
-        return summary
-
-    def _write_file(self, split: str, pairs: Iterable[tuple[Pair, dict[str, float]]]) -> None:
-        number = sum(file.name.startswith(f"{split}-") for file in self.files)
-        path = self.folder / f"{split}-{number:05d}.parquet"
-        rows = 0
-        with (
-            whole_file(path) as partial,
-            pq.ParquetWriter(
-                partial,
-                self.schema,
-                compression="none",
-                use_dictionary=False,
-                write_statistics=False,
-                write_page_checksum=True,
-            ) as file,
-        ):
-            for pair, scores in pairs:
-                file.write_table(self._row(pair))  # a row group of its own: a row is read alone
-                self._count(split, pair, scores)
-                rows += 1
-        self.files.append(ShardFile(name=path.name, rows=rows, bytes=path.stat().st_size, sha256=_sha256(path)))
-
-    def _row(self, pair: Pair) -> pa.Table:
-        height, width = pair.images[SHARP].shape[:2]
-        values = {"key": pair.key, "split": pair.split, "sequence": pair.sequence, "height": height, "width": width}
-        values |= {kind: encode(pair.images[kind], self.storage) for kind in self.kinds}
-        return pa.Table.from_pylist([values], schema=self.schema)
-
-    def _count(self, split: str, pair: Pair, scores: dict[str, float]) -> None:
-        self.counts.setdefault(split, Counter())[pair.sequence] += 1
-        for variant, value in scores.items():
-            self.psnr.setdefault(split, {}).setdefault(variant, []).append(value)
-
-
-@lru_cache(maxsize=64)
-def _open_shard(path: Path) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} is damaged ({' '.join(str(error).split())}): {REMEDY}") from None
-
-
-def _stored_pixels(path: Path, row: int, kinds: tuple[str, ...]) -> dict[str, memoryview]:
-    """Return the mapped column chunks of a row by kind: each holds one value, uncompressed, and ends with it."""
-    mapped, file = _map_shard(path), _open_shard(path)
-    group = file.metadata.row_group(row)
-    names = file.schema_arrow.names
-    chunks = {kind: group.column(names.index(kind)) for kind in kinds}
-    return {
-        kind: mapped[chunk.data_page_offset : chunk.data_page_offset + chunk.total_compressed_size]
-        for kind, chunk in chunks.items()
-    }
-
-
-@lru_cache(maxsize=64)
-def _map_shard(path: Path) -> memoryview:
-    with path.open("rb") as stream:
-        return memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
-
-
-def _require_size(path: Path, size: int) -> None:
-    if not path.is_file():
+def _require_size(path: Location, found: int | None, size: int) -> None:
+    if found is None:
         raise DataError(f"the shard {path} is missing: {REMEDY}")
-    if path.stat().st_size != size:
-        raise DataError(f"the shard {path} has {path.stat().st_size} bytes, not {size}: it is damaged, {REMEDY}")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return file_digest(stream, "sha256").hexdigest()
-
-
-def _sha256_text(text: str) -> str:
-    return sha256(text.encode()).hexdigest()
+    if found != size:
+        raise DataError(f"the shard {path} has {found} bytes, not {size}: it is damaged, {REMEDY}")

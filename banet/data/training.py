@@ -3,15 +3,16 @@
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from banet.data.archive import SHARP
 from banet.data.augmentation import draw_augmentation, require_crop
+from banet.data.index import Row
 from banet.data.sampling import augmentation_rng, pair_of_sample
-from banet.data.shards import Row, ShardFolder
+from banet.data.shards import ShardFolder
+from banet.data.store import Location
 from banet.errors import ConfigError
 
 Crops = npt.NDArray[np.uint8]
@@ -22,7 +23,7 @@ Crops = npt.NDArray[np.uint8]
 class TrainingSet:
     """The training pairs of some shards; small, and the same in every process that it is sent to."""
 
-    folder: Path
+    folder: Location  # of the shards
     variant: str
     held_out: tuple[str, ...]  # sequences, or patterns of them, that validate and never train
     seed: int
@@ -58,12 +59,12 @@ class TrainingSet:
 
 
 @lru_cache(maxsize=4)
-def _open(folder: Path) -> ShardFolder:
+def _open(folder: Location) -> ShardFolder:
     return ShardFolder(folder)
 
 
 @lru_cache(maxsize=4)
-def _split(folder: Path, held_out: tuple[str, ...]) -> tuple[list[Row], list[Row]]:
+def _split(folder: Location, held_out: tuple[str, ...]) -> tuple[list[Row], list[Row]]:
     rows = _open(folder).rows("train")
     for pattern in held_out:
         if not any(fnmatchcase(row.sequence, pattern) for row in rows):

@@ -18,9 +18,11 @@ import torch.distributed
 from banet import errors
 from banet.config import BenchmarkParams, ClusterParams, RecipeParams
 from banet.data.archive import SHARP
+from banet.data.ray_cluster import start_ray
 from banet.data.ray_source import TASK_CPUS, stream
 from banet.data.sampling import RankSlice
 from banet.data.shards import ShardFolder
+from banet.data.store import location
 from banet.data.training import TrainingSet
 from banet.metrics import psnr
 from banet.model import BANet, BANetConfig, load_weights
@@ -37,7 +39,7 @@ STREAM_CPUS = 2 * TASK_CPUS  # logical CPUs that the data streams need beside th
 class TrainingJob:
     """All that a worker is told; it goes to Ray as a plain mapping and comes back through `parse`."""
 
-    shards: str  # absolute path
+    shards: str  # absolute path of a folder, or a URI
     benchmark: BenchmarkParams
     model: BANetConfig
     recipe: RecipeParams  # init_from, if any, is an absolute path of a folder
@@ -47,7 +49,7 @@ class TrainingJob:
     def data(self) -> TrainingSet:
         """The training set."""
         return TrainingSet(
-            folder=Path(self.shards),
+            folder=location(self.shards),
             variant=self.benchmark.variant,
             held_out=self.benchmark.validation.sequences,
             seed=self.recipe.seed,
@@ -148,16 +150,6 @@ def validation_psnr(model: BANet, data: TrainingSet, rank: int, ranks: int) -> f
         total += torch.tensor([psnr(restore(model, images[data.variant]), images[SHARP]), 1.0], dtype=torch.float64)
     _sum_over_ranks(total)
     return float(total[0] / total[1])
-
-
-def start_ray() -> None:
-    """Connect to the cluster that RAY_ADDRESS names, or start one on this machine."""
-    if not ray.is_initialized():
-        quiet = ray.LoggingConfig(log_level="ERROR")  # the progress is ours to tell
-        ray.init(include_dashboard=False, logging_level="ERROR", logging_config=quiet)
-        token = Path.home() / ".ray" / "auth_token"  # Ray listens on all interfaces, and lets everybody read this
-        if token.is_file():
-            token.chmod(0o600)
 
 
 def require_resources(cluster: ClusterParams) -> None:

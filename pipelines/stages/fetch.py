@@ -1,23 +1,24 @@
-"""fetch: a benchmark's archives, whole and verified, never unpacked."""
+"""fetch: a benchmark's archives, whole and verified, never unpacked; of own data, their listing or an archive."""
 
 import os
 import shutil
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 from banet.data.archive import open_archive
 from banet.data.benchmark import MANIFESTS, SYNTHESIS, ArchiveSource, Benchmark, read_benchmark
 from banet.data.download import download, writing_to
+from banet.data.frames import QUIET_DECODER
 from banet.data.mini import write_archive
+from banet.data.own_data import write_own
 from banet.data.partial import sha256_of
 from banet.data.pins import Pin, add_pin, read_pins, remedy
 from banet.data.transfer import Expected, Found, Limits, Order, Progress
 from banet.errors import ConfigError, DataError, ServiceError
 from banet.files import whole_file
+from banet.progress import StatusLine
 from banet.tracking.store import main_checkout
 from pipelines.stages.face import run_command, stage_parser
 
@@ -34,40 +35,15 @@ class Store:
     downloads: Path = DOWNLOADS  # shared by all benchmarks and workspaces
     lock: Path = LOCK  # digests as first fetched; neither dependency nor output of the stage
     given: Path | None = None  # a folder of archives that somebody already has
+    root: Path = Path()  # where relative paths to own data start
 
 
-class ProgressLine:
-    """A download's progress: one line that is drawn again on a terminal, a line now and then elsewhere."""
-
-    def __init__(self, name: str, stream: TextIO) -> None:
-        self.name, self.stream = name, stream
-        self.terminal = stream.isatty()
-        self.pause = 0.2 if self.terminal else 30.0  # seconds between two
-        self.next = time.monotonic() + (0 if self.terminal else 5)
-        self.drawn = False
+class ProgressLine(StatusLine):
+    """A download's progress."""
 
     def __call__(self, progress: Progress) -> None:
         """Show how far it is, if it is time to."""
-        now = time.monotonic()
-        if now < self.next:
-            return
-        self.next = now + self.pause
-        line = f"{self.name}: {described(progress)}"
-        self.stream.write(f"\r\033[K{line}" if self.terminal else f"{line}\n")
-        self.stream.flush()
-        self.drawn = self.terminal
-
-    def say(self, text: str) -> None:
-        """Print a line of its own."""
-        self.close()
-        self.stream.write(f"{self.name}: {text}\n")
-        self.stream.flush()
-
-    def close(self) -> None:
-        """End the line that was drawn."""
-        if self.drawn:
-            self.stream.write("\n")
-        self.drawn = False
+        self.show(described(progress))
 
 
 def described(progress: Progress) -> str:
@@ -82,20 +58,33 @@ def described(progress: Progress) -> str:
 def fetch(benchmark: Benchmark, out: Path, store: Store = Store(), limits: Limits = Limits()) -> None:  # noqa: B008
     """Bring every archive of the benchmark into the folder `out`; nothing carries its final name before it is verified.
 
+    Own data become a listing of their files, or an archive (`banet.data.own_data`).
+
     Raises:
         ConfigError: `store.given` is not a folder, or the lock file is damaged.
-        DataError: no source gives the archive, or it is not what the manifest or the lock file says.
+        DataError: no source gives the archive, or it is not what the manifest or the lock file says; or what is wrong
+            with own data.
         ServiceError: the same, because of a server.
         ResourceError: a disk is full.
     """
     if store.given is not None and not store.given.is_dir():
         raise ConfigError(f"{store.given} is not a folder: it should hold archives that you already have ({ARCHIVES})")
     with writing_to(out):
+        if benchmark.is_own:
+            _gather(benchmark, out / benchmark.archive_names[0], store.root)
         for archive in benchmark.archives:
             if SYNTHESIS in archive.sources:
                 _make(benchmark, archive, out / archive.name)
             else:
                 _bring(benchmark, archive, out / archive.name, store, limits)
+
+
+def _gather(benchmark: Benchmark, path: Path, root: Path) -> None:
+    line = StatusLine(path.name, sys.stderr)
+    try:
+        write_own(benchmark, path, root=root, report=line.count)
+    finally:
+        line.close()
 
 
 def _make(benchmark: Benchmark, archive: ArchiveSource, path: Path) -> None:
@@ -196,8 +185,9 @@ def main() -> None:
     parser.add_argument("--benchmark", required=True, help="a manifest's name, e.g. mini")
     parser.add_argument("--out", type=Path, required=True, help="folder for the archives")
     arguments = parser.parse_args()
+    os.environ.setdefault(*QUIET_DECODER)
     root, given = main_checkout(Path.cwd()), os.environ.get(ARCHIVES)
-    store = Store(downloads=root / DOWNLOADS, lock=root / LOCK, given=Path(given) if given else None)
+    store = Store(downloads=root / DOWNLOADS, lock=root / LOCK, given=Path(given) if given else None, root=root)
     fetch(read_benchmark(MANIFESTS, arguments.benchmark), arguments.out, store)
 
 

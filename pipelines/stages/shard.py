@@ -1,61 +1,89 @@
-"""shard: archives into Parquet shards of pairs, with a summary."""
+"""shard: archives into Parquet shards of pairs, with an index and a summary."""
 
+import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
-from itertools import groupby
 from pathlib import Path
 
-from banet.data.archive import SHARP, Archive, PairMembers, open_archive, require_equal_sizes, summary
+from banet.data.archive import open_archive, summary
 from banet.data.benchmark import MANIFESTS, Benchmark, read_benchmark
-from banet.data.codec import decode
 from banet.data.pixels import Storage
-from banet.data.shards import Pair, ShardWriter, Summary
+from banet.data.shard_writer import ShardWriter, WrittenShard
+from banet.data.sharding import Plan, ShardJob, ShardResult, make_shard
+from banet.data.shards import Summary
 from banet.errors import DataError
-from banet.files import whole_folder
-from banet.metrics import psnr
+from banet.files import whole_folder, writing_to
+from banet.progress import StatusLine
 from pipelines.stages.face import params, run_command, stage_parser
 
+PARALLEL_BYTES = 256 * 2**20  # of images; fewer are done before Ray has started
 
-def shard(benchmark: Benchmark, raw: Path, out: Path, storage: Storage = "compact") -> Summary:
+
+def shard(
+    benchmark: Benchmark, raw: Path, out: Path, storage: Storage = "compact", *, parallel: bool | None = None
+) -> Summary:
     """Write the shards of a benchmark into the folder `out`, which appears whole or not at all.
+
+    The same archives and storage make the same bytes, however many processes write them.
 
     Args:
         benchmark: its manifest.
         raw: folder of its archives.
-        out: gets the shards and `summary.json`; what it held before is replaced.
+        out: gets the shards, `index.parquet` and `summary.json`; what it held before is replaced.
         storage: of the pixels.
+        parallel: over Ray, on all cores of this node; by default where there is enough to do.
 
     Raises:
         DataError: damaged archives or images, halves of pairs, counts that are not the manifest's; all bad members of
             an archive in one line.
+        ResourceError: the disk is full, or cannot be used.
     """
-    with whole_folder(out) as partial:
+    with writing_to(out.parent), whole_folder(out) as partial:
         writer = ShardWriter(partial, benchmark.variants, storage)
-        for source in benchmark.archives:
-            with open_archive(raw / source.name) as archive:
-                for split, group in groupby(archive.pairs(benchmark), key=lambda pair: pair.split):
-                    writer.write(split, _decoded(archive, list(group), benchmark))
+        numbers: Counter[str] = Counter()
+        for name in benchmark.archive_names:
+            with open_archive(raw / name) as archive:
+                plan = Plan(
+                    archive=archive,
+                    pairs=archive.pairs(benchmark),
+                    folder=partial,
+                    variants=benchmark.variants,
+                    storage=storage,
+                    numbers=numbers,
+                )
+                wanted = sum(archive.sizes().values()) >= PARALLEL_BYTES if parallel is None else parallel
+                for made in _made(plan, parallel=wanted):
+                    writer.add(made)
         result = writer.finish(benchmark.name)
         _require_counts(benchmark, result)
     return result
 
 
-def _decoded(
-    archive: Archive, members: list[PairMembers], benchmark: Benchmark
-) -> Iterator[tuple[Pair, dict[str, float]]]:
+def _made(plan: Plan, *, parallel: bool) -> Iterator[WrittenShard]:
+    """Yield the shards of an archive in order, all of them good."""
     problems: list[str] = []
-    for pair, contents in archive.read_pairs(members, problems):
-        try:
-            images = {kind: decode(content, pair.members[kind]) for kind, content in contents.items()}
-            require_equal_sizes(images, pair.key)
-        except DataError as error:
-            problems.append(str(error))
-            continue
-        scores = {variant: psnr(images[variant], images[SHARP]) for variant in benchmark.variants}
-        yield Pair(key=pair.key, split=pair.split, sequence=pair.sequence, images=images), scores
-    if problems:
-        raise DataError(f"{archive.path}: {summary(problems)}")
+    done, line = 0, StatusLine(plan.archive.path.name, sys.stderr)
+    try:
+        for result in _spreader(parallel=parallel)(make_shard, plan.jobs()):
+            problems += result.problems
+            done += result.shard.file.rows
+            line.count(done, len(plan.pairs))
+            yield result.shard
+    finally:
+        line.close()
+    if problems := plan.problems + problems:
+        raise DataError(f"{plan.archive.path}: {summary(problems)}")
+
+
+def _spreader(
+    *, parallel: bool
+) -> Callable[[Callable[[ShardJob], ShardResult], Iterator[ShardJob]], Iterator[ShardResult]]:
+    if not parallel:
+        return map
+    from banet.data.ray_cluster import map_here  # Ray takes seconds to import
+
+    return map_here
 
 
 def _require_counts(benchmark: Benchmark, found: Summary) -> None:
@@ -70,6 +98,14 @@ def _require_counts(benchmark: Benchmark, found: Summary) -> None:
         raise DataError(f"benchmark {benchmark.name}: {summary(problems)}: a wrong or partial archive")
 
 
+def warning(found: Summary) -> str | None:
+    """Say which images stand in two splits, if any: a score on what was trained on means little."""
+    if not found.duplicates:
+        return None
+    groups = summary([" = ".join(group) for group in found.duplicates])
+    return f"warning: {found.benchmark} holds the same images in two splits: {groups}"
+
+
 def main() -> None:
     """Read the arguments and write the shards."""
     parser = stage_parser(__doc__)
@@ -78,7 +114,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the shards")
     arguments = parser.parse_args()
     benchmark = read_benchmark(MANIFESTS, arguments.benchmark)
-    shard(benchmark, arguments.raw, arguments.out, params().shards.storage)
+    found = shard(benchmark, arguments.raw, arguments.out, params().shards.storage)
+    if line := warning(found):
+        print(line, file=sys.stderr)  # noqa: T201
 
 
 if __name__ == "__main__":

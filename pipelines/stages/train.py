@@ -14,7 +14,7 @@ import numpy as np
 import banet
 from banet.config import Params
 from banet.data.archive import SHARP
-from banet.data.shards import ShardFolder
+from banet.data.shards import ShardFolder, publish
 from banet.data.training import TrainingSet
 from banet.files import write_atomically
 from banet.image import Image
@@ -69,11 +69,13 @@ def train(chosen: Params, *, shards: Path, storage: Path, store: Store, out: Pat
         DataError: missing or damaged shards.
         ConfigError: held-out sequences that do not exist.
         ResourceError: less than the run needs.
+        ServiceError: the object store for the shards does not answer.
     """
     from banet.train.ray_worker import TrainingJob, launch  # Ray takes seconds to import
 
     folder = ShardFolder(shards.absolute())
     data = _training_set(chosen, folder)
+    seen = folder.folder if chosen.cluster.shards is None else publish(folder, chosen.cluster.shards)
     name = fingerprint(chosen, folder.summary.digest)
     run_id = open_run(
         store,
@@ -86,7 +88,7 @@ def train(chosen: Params, *, shards: Path, storage: Path, store: Store, out: Pat
     )
     recipe = replace(chosen.recipe, init_from=_initial_weights(chosen.recipe.init_from, storage / f"{name}-init"))
     job = TrainingJob(
-        shards=str(folder.folder),
+        shards=str(seen),
         benchmark=chosen.benchmark,
         model=chosen.model,
         recipe=recipe,

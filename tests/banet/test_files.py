@@ -1,11 +1,15 @@
 """Files and folders are whole under their final name, or not there."""
 
+import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from banet.files import whole_file, whole_folder, write_atomically
+from banet.errors import ResourceError
+from banet.files import whole_file, whole_folder, write_atomically, writing_to
 
 
 def names(folder: Path) -> list[str]:
@@ -71,3 +75,24 @@ def test_what_a_killed_process_of_the_same_number_left_is_no_obstacle(tmp_path: 
         (partial / "new").write_text("new")
     assert names(tmp_path / "shards") == ["new"]
     assert names(tmp_path) == ["shards"]
+
+
+def test_what_killed_processes_left_goes_and_what_is_being_written_stays(tmp_path: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "pass"])
+    child.wait()  # its number is free now
+    dead, alive = (tmp_path / f".shards.{number}.part" for number in (child.pid, os.getppid()))
+    other = tmp_path / f".other.{child.pid}.part"
+    for folder in (dead, alive, other):
+        folder.mkdir()
+    with whole_folder(tmp_path / "shards"):
+        pass
+    assert names(tmp_path) == sorted([alive.name, other.name, "shards"])
+
+
+def test_a_full_disk_is_one_line_with_the_folder(tmp_path: Path) -> None:
+    said = f"the disk of {tmp_path} is full: make room and run again, halves stay"
+    with pytest.raises(ResourceError, match=rf"^{said}$"), writing_to(tmp_path, ", halves stay"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    (tmp_path / "file").touch()
+    with pytest.raises(ResourceError, match=r"file/x cannot be used \(Not a directory\)"), writing_to(tmp_path):
+        (tmp_path / "file" / "x").write_text("")

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from banet.config import BenchmarkParams, read_params
-from banet.data.benchmark import ArchiveSource, Benchmark, SynthesisParams, read_benchmark
-from banet.data.mini import BLUR, NOISE_FREE, SCENES
+from banet.data.benchmark import BLUR, NOISE_FREE, ArchiveSource, Benchmark, SynthesisParams, read_benchmark
+from banet.data.mini import SCENES
 from banet.errors import ConfigError
 from banet.parsing import parse
 
@@ -89,10 +89,18 @@ def test_a_scene_in_two_splits_is_refused(values: dict[str, Any]) -> None:
         ("", "variants", [], "variants and archives must each name at least one"),
         ("", "archives", [], "variants and archives must each name at least one"),
         ("", "noise_free", "clean", "noise_free 'clean' is not among variants"),
-        ("", "layout", "flat", "mini.yaml: layout must be one of gopro, hide, realblur, got str 'flat'"),
+        ("", "layout", "flat", "mini.yaml: layout must be one of gopro, hide, realblur, folders, .* got str 'flat'"),
         ("", "layout", "realblur", "the layout realblur needs root and lists, and no other layout has them"),
         ("", "root", "scenes", "the layout realblur needs root and lists, and no other layout has them"),
         ("", "size", 3, "mini.yaml: size is unknown"),
+        ("", "splits", {"test": {"table": "a"}}, "splits is for own data, of the layouts folders, .* not gopro"),
+        ("", "test_sequences", ["a"], "test_sequences is for own data"),
+        ("", "sequence", "(a)", "sequence is for own data"),
+        ("synthesis", "strata", {}, "strata must name at least one"),
+        ("synthesis", "strata", {"a/b": [1, 2]}, "strata: a name is of letters, digits, - and _, got 'a/b'"),
+        ("synthesis", "seed", -1, "seed must be from 0 to .*, got -1, 4 and 4"),
+        ("synthesis", "iso_gain", 0.5, "highlight_gain and iso_gain at least 1, got 0, 4 and 0.5"),
+        ("synthesis", "width", 0, "height and width must be at least 1 pixel, got 128x0"),
         ("synthesis", "strata", {"short": [9, 5]}, r"strata.short must be \[shortest, longest\] path in pixels"),
         ("synthesis", "strata", {"short": [5]}, r"strata.short must be .* got \[5.0\]"),
         ("synthesis", "strata", {"short": [0, 5]}, "strata.short must be"),
@@ -238,3 +246,95 @@ def test_gopros_validation_shares_no_recording_session_with_other_sequences() ->
 
 def test_both_realblurs_hold_out_the_same_scenes() -> None:
     assert held_out("realblur_j") == held_out("realblur_r")
+
+
+@pytest.mark.parametrize("key", ["title", "licence", "citation", "archives", "counts", "synthesis.seed"])
+def test_a_published_benchmark_leaves_nothing_to_a_default(values: dict[str, Any], tmp_path: Path, key: str) -> None:
+    section, _, inner = key.rpartition(".")
+    del (values[section] if section else values)[inner]
+    (tmp_path / "mini.yaml").write_text(yaml.safe_dump(values))
+    with pytest.raises(ConfigError, match=f"mini.yaml: {key} is missing: add it|archives must each name"):
+        read_benchmark(tmp_path, "mini")
+
+
+def test_the_fetch_stages_files_are_named(mini: Benchmark) -> None:
+    assert mini.archive_names == ("mini.zip",)
+    assert [own(layout).archive_names for layout in SOURCES_OF_OWN] == [
+        ("pairs.csv",),
+        ("pairs.csv",),
+        ("mine.zip",),
+        ("mine.zip",),
+        ("mine.zip",),
+    ]
+
+
+SOURCES_OF_OWN: dict[str, dict[str, Any]] = {
+    "folders": {"blurred": "a", "sharp": "b"},
+    "list": {"list": "a.csv"},
+    "table": {"table": "a.parquet"},
+    "frames": {"frames": "a"},
+    "photographs": {"photographs": "a"},
+}
+
+
+def own(layout: str, **changed: Any) -> Benchmark:  # noqa: ANN401
+    values = {"name": "mine", "layout": layout, "splits": {"test": SOURCES_OF_OWN[layout]}} | changed
+    return parse(Benchmark, values, where="mine.yaml")
+
+
+@pytest.mark.parametrize("layout", SOURCES_OF_OWN)
+def test_own_data_need_three_keys(layout: str) -> None:
+    benchmark = own(layout)
+    assert benchmark.is_own
+    assert (benchmark.variants, benchmark.counts, benchmark.archives) == (("blur",), {}, ())
+    split = {"train": SOURCES_OF_OWN[layout]}
+    assert own(layout, splits=split, test_sequences=["a*"]).test_sequences == ("a*",)
+
+
+def test_own_photographs_are_scored_by_their_strata() -> None:
+    photographs = own("photographs", variants=["blur", "blur_noise_free"], noise_free="blur_noise_free")
+    assert [photographs.stratum(f"x_{name}") for name in ("short", "long", "none")] == ["short", "long", None]
+    chosen = own("photographs", synthesis={"strata": {"tiny": [1, 2]}})
+    assert [chosen.stratum(f"x_{name}") for name in ("short", "tiny")] == [None, "tiny"]
+    assert own("frames").stratum("x_short") is None
+
+
+TRAIN_ONLY = {"train": {"photographs": "a"}}
+
+
+@pytest.mark.parametrize(
+    ("layout", "changed", "message"),
+    [
+        ("folders", {"splits": None}, "splits must be train, test or both, got []"),
+        ("folders", {"splits": {"validation": {"blurred": "a", "sharp": "b"}}}, "got ['validation']"),
+        ("folders", {"splits": {"test": {"blurred": "a"}}}, "splits.test of the layout folders has blurred and sharp;"),
+        (
+            "frames",
+            {"splits": {"test": {"frames": "a", "pairs": 3}}},
+            "has frames, and may have average and light; got",
+        ),
+        ("list", {"splits": {"test": {}}}, "splits.test of the layout list has list; got nothing"),
+        ("frames", {"splits": {"test": {"frames": "a", "average": 1}}}, "average must be from 2 to 1000 frames, got 1"),
+        ("frames", {"splits": {"test": {"frames": "a", "light": "gamma"}}}, "must be one of encoded, linear"),
+        ("photographs", {"splits": {"test": {"photographs": "a", "pairs": 0}}}, "pairs must be at least 1, got 0"),
+        ("photographs", {"splits": TRAIN_ONLY}, "nothing is left to be scored: add splits.test, or test_sequences"),
+        ("photographs", {"splits": TRAIN_ONLY, "test_sequences": []}, "test_sequences must name sequences of"),
+        ("table", {"test_sequences": ["a"]}, "test_sequences must name sequences of splits.train"),
+        ("list", {"archives": [{"name": "a.zip", "sources": ["a"]}]}, "the layout list has no archives"),
+        ("list", {"sequence": "(a"}, "sequence '(a' is no regular expression"),
+        ("list", {"sequence": "a"}, "sequence 'a' must have one group, (...), got 0"),
+        ("frames", {"sequence": "(a)"}, "sequence is for the layouts folders, list, table, not frames"),
+        ("list", {"variants": ["blur", "blur_gamma"]}, "variants of the layout list can be one, got"),
+        ("photographs", {"variants": ["sharp"]}, "can be blur and blur_noise_free, got ['sharp']"),
+        ("frames", {"synthesis": {"seed": 1}}, "synthesis is for the layout photographs"),
+        ("photographs", {"synthesis": {"photographs": {"test": {"a": 1}}}}, "and names none there: splits does"),
+        ("list", {"name": "../mine"}, "name must be of letters, digits, - and _, got '../mine'"),
+        ("list", {"root": "a"}, "the layout realblur needs root and lists"),
+    ],
+)
+def test_mistakes_in_a_manifest_of_own_data_are_named(layout: str, changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        own(layout, **changed)
+    assert message in str(caught.value)
+    assert str(caught.value).startswith("mine.yaml: ")
+    assert "\n" not in str(caught.value)

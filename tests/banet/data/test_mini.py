@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from banet.data import mini, synthesis
-from banet.data.archive import open_archive
-from banet.data.benchmark import ArchiveSource, Benchmark, SynthesisParams, read_benchmark
+from banet.data import mini, photographs, synthesis
+from banet.data.archive import SHARP, open_archive
+from banet.data.benchmark import BLUR, NOISE_FREE, ArchiveSource, Benchmark, SynthesisParams, read_benchmark
 from banet.data.codec import decode
-from banet.data.mini import BLUR, NOISE_FREE, SHARP, make_pair, write_archive
+from banet.data.mini import make_pair, write_archive
 from banet.data.synthesis import Layer, Light
 from banet.errors import ConfigError, DataError
 from banet.image import Image
@@ -116,7 +116,7 @@ def test_the_noise_free_image_is_the_same_exposure(monkeypatch: pytest.MonkeyPat
     params = replace(TINY, iso_gain=50, moving_layer_share=1)
     noisy = make_pair(params, "coffee", "short", 1)
     assert not np.array_equal(noisy[BLUR], noisy[NOISE_FREE])
-    monkeypatch.setattr(mini, "add_noise", lambda light, rng, *, gain: light)
+    monkeypatch.setattr(photographs, "add_noise", lambda light, rng, *, gain: light)
     silent = make_pair(params, "coffee", "short", 1)
     assert np.array_equal(silent[BLUR], silent[NOISE_FREE])
     assert np.array_equal(silent[NOISE_FREE], noisy[NOISE_FREE])
@@ -149,7 +149,7 @@ def test_a_second_layer_moves_in_its_share_of_the_scenes(monkeypatch: pytest.Mon
         layers.append(len(those))
         return original(those, margin=margin)
 
-    monkeypatch.setattr(mini, "exposure", exposure)
+    monkeypatch.setattr(photographs, "exposure", exposure)
     for share, expected in ((0.0, {1}), (1.0, {2}), (0.5, {1, 2})):
         layers.clear()
         for frame in range(1, 8):
@@ -201,7 +201,7 @@ def test_photographs_are_reduced_within_the_range_and_never_below_the_picture(mo
         assert 1 <= highlight_gain <= 4
         return original(image, scale=scale, highlight_gain=highlight_gain)
 
-    monkeypatch.setattr(mini, "expose", expose)
+    monkeypatch.setattr(photographs, "expose", expose)
     params = replace(TINY, reduction=(0.05, 0.5))
     for frame in range(1, 13):
         assert make_pair(params, "coffee", "short", frame)[SHARP].shape == (24, 32, 3)

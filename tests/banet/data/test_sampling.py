@@ -3,11 +3,17 @@
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from banet.data import sampling
 from banet.data.sampling import RankSlice, augmentation_rng, pair_of_sample
 
 Words = npt.NDArray[np.uint64]
+SEEDS = st.integers(0, 2**63)
+# runs of any shape: (batch size, ranks that divide it)
+WORLDS = st.tuples(st.integers(1, 6), st.integers(1, 6)).map(lambda sizes: (sizes[0] * sizes[1], sizes[1]))
+properties = settings(deadline=None, derandomize=True, database=None)  # the same cases in every run
 
 
 @pytest.mark.parametrize("pairs", [1, 2, 7, 100])
@@ -16,6 +22,26 @@ def test_each_epoch_is_a_permutation(seed: int, pairs: int) -> None:
     for epoch in (0, 1, 2, 5000):
         seen = [pair_of_sample(seed, epoch * pairs + i, pairs) for i in range(pairs)]
         assert sorted(seen) == list(range(pairs))
+
+
+@properties
+@given(seed=SEEDS, pairs=st.integers(1, 300), epoch=st.integers(0, 10**9))
+def test_any_epoch_of_any_set_shows_every_pair_once(seed: int, pairs: int, epoch: int) -> None:
+    seen = [pair_of_sample(seed, k, pairs) for k in range(epoch * pairs, (epoch + 1) * pairs)]
+    assert sorted(seen) == list(range(pairs))
+
+
+@properties
+@given(seed=SEEDS, pairs=st.integers(1, 50), data=st.data())
+def test_a_sample_is_a_function_of_seed_and_number(seed: int, pairs: int, data: st.DataObject) -> None:
+    numbers = data.draw(st.lists(st.integers(0, 20 * pairs), min_size=2, max_size=30))
+    alone = []
+    for k in numbers:
+        sampling._epoch_order.cache_clear()  # what another process would know
+        alone.append(pair_of_sample(seed, k, pairs))
+    assert [pair_of_sample(seed, k, pairs) for k in numbers] == alone
+    for k in numbers:
+        assert np.array_equal(words(augmentation_rng(seed, k), 4), words(augmentation_rng(seed, k), 4))
 
 
 def test_epochs_and_seeds_differ_in_their_order() -> None:
@@ -59,6 +85,37 @@ def test_a_restart_after_some_batches_goes_on_with_the_same_numbers(ranks: int) 
         rest = RankSlice(first=done * B, batch_size=B, rank=rank, ranks=ranks)
         j = np.arange(40)
         assert np.array_equal(rest.numbers(j), whole.numbers(j + done * whole.size))
+
+
+@properties
+@given(world=WORLDS, first=st.integers(0, 10**12), batches=st.integers(1, 9), pairs=st.integers(1, 20))
+def test_batches_of_any_world_are_whole_and_in_order(
+    world: tuple[int, int], first: int, batches: int, pairs: int
+) -> None:
+    B, ranks = world  # with few pairs a batch spans several epochs
+    parts = [RankSlice(first=first, batch_size=B, rank=rank, ranks=ranks) for rank in range(ranks)]
+    shares = [part.numbers(np.arange(batches * part.size)).reshape(batches, B // ranks) for part in parts]
+    in_order = np.concatenate(shares, axis=1).ravel()
+    assert np.array_equal(in_order, np.arange(first, first + batches * B))
+    epochs, shown = in_order // pairs, np.array([pair_of_sample(3, int(k), pairs) for k in in_order])
+    for epoch in np.unique(epochs):
+        among = shown[epochs == epoch]
+        assert len(np.unique(among)) == len(among)  # no pair twice, and all of them where the epoch is whole
+
+
+@properties
+@given(world=WORLDS, first=st.integers(0, 10**12), done=st.integers(0, 10**6), data=st.data())
+def test_a_restart_anywhere_and_blocks_of_any_size_give_the_same_tail(
+    world: tuple[int, int], first: int, done: int, data: st.DataObject
+) -> None:
+    B, ranks = world
+    rank = data.draw(st.integers(0, ranks - 1))
+    whole = RankSlice(first=first, batch_size=B, rank=rank, ranks=ranks)
+    rest = RankSlice(first=first + done * B, batch_size=B, rank=rank, ranks=ranks)
+    j = np.arange(60)
+    ends = sorted(data.draw(st.lists(st.integers(0, 60), max_size=6)))
+    blocks = [rest.numbers(block) for block in np.split(j, ends)]
+    assert np.array_equal(np.concatenate(blocks), whole.numbers(j + done * whole.size))
 
 
 def test_numbers_do_not_depend_on_blocks() -> None:

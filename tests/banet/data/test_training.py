@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from banet.data.augmentation import draw_augmentation
 from banet.data.sampling import augmentation_rng, pair_of_sample
@@ -55,6 +57,39 @@ def test_every_pair_comes_once_an_epoch(make_shards: Make) -> None:
     names = {np.sort(shards.read(row, ("sharp",)).images["sharp"], axis=None).tobytes(): row.key for row in rows}
     shown = [names[np.sort(patch, axis=None).tobytes()] for patch in sharp]
     assert sorted(shown[: len(rows)]) == sorted(shown[len(rows) :]) == [row.key for row in rows]
+
+
+def test_samples_of_any_numbers_are_those_that_each_is_alone(make_shards: Make) -> None:
+    folder = make_shards(("a", "b", "c"), pairs=3, size=(7, 9))
+
+    @settings(deadline=None, derandomize=True, database=None, max_examples=40)
+    @given(
+        numbers=st.lists(st.integers(0, 10**12), min_size=1, max_size=6),
+        seed=st.integers(0, 2**63),
+        crop=st.integers(1, 7),
+    )
+    def check(numbers: list[int], seed: int, crop: int) -> None:
+        data = training_set(folder, "c", seed=seed)
+        blurred, sharp = data.samples(np.array(numbers), crop)
+        assert blurred.flags.c_contiguous
+        assert sharp.flags.c_contiguous
+        assert np.array_equal(blurred, 255 - sharp)  # the same crop, flips and turns
+        for i, k in enumerate(numbers):
+            alone = data.samples(np.array([k]), crop)
+            assert np.array_equal(alone[0][0], blurred[i])
+            assert np.array_equal(alone[1][0], sharp[i])
+
+    check()
+
+
+@pytest.mark.parametrize(("pairs", "seed"), [(1, 0), (4, 1), (7, 2**62)])
+def test_the_pixels_of_every_pair_come_once_in_any_epoch(make_shards: Make, pairs: int, seed: int) -> None:
+    data = training_set(make_shards(("a", "c"), pairs=pairs, size=(4, 4)), "c", seed=seed)
+    rows, shards = data.training_rows(), ShardFolder(data.folder)
+    names = {np.sort(shards.read(row, ("sharp",)).images["sharp"], axis=None).tobytes(): row.key for row in rows}
+    for epoch in (0, 1, 3000):
+        _, sharp = data.samples(np.arange(epoch * pairs, (epoch + 1) * pairs), 4)
+        assert sorted(names[np.sort(patch, axis=None).tobytes()] for patch in sharp) == [row.key for row in rows]
 
 
 def test_held_out_sequences_validate_whole_and_never_train(make_shards: Make) -> None:

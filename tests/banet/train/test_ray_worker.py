@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from banet.config import BenchmarkParams, ClusterParams, LossParams, PhaseParams, RecipeParams, ValidationParams
-from banet.data.shards import Pair, ShardWriter
+from banet.data.shard_writer import ShardWriter
+from banet.data.shards import Pair
 from banet.errors import ModelError, ResourceError
 from banet.model import BANetConfig
 
@@ -24,7 +25,7 @@ def shards(tmp_path: Path) -> Path:
         images = {"sharp": sharp, "blur": sharp // 2}
         return Pair(key=f"{sequence}/{frame}", split="train", sequence=sequence, images=images)
 
-    writer.write("train", ((pair(sequence, i), {"blur": 20.0}) for sequence in ("a", "b") for i in range(3)))
+    writer.write("train", (pair(sequence, i) for sequence in ("a", "b") for i in range(3)))
     writer.finish("test")
     return folder
 

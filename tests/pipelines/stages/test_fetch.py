@@ -255,6 +255,25 @@ def test_the_command_takes_a_folder_from_the_environment_and_pins_in_the_main_ch
     assert Path("data/raw/own/a.zip").samefile(checkout / "data/downloads/a.zip")
 
 
+def test_own_data_are_found_from_the_main_checkout_and_listed_as_they_are(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = {"name": "own", "layout": "folders", "splits": {"test": {"blurred": "mine/b", "sharp": "mine/s"}}}
+    Path("data/benchmarks/own.yaml").write_text(yaml.safe_dump(manifest))
+    for name in ("mine/b/yard/1.jpg", "mine/s/yard/1.png"):
+        (checkout / name).parent.mkdir(parents=True)
+        (checkout / name).write_text(name)
+    stage.main()
+    digest = hashlib.sha256(b"mine/b/yard/1.jpg").hexdigest()
+    lines = Path("data/raw/own/pairs.csv").read_text().splitlines()
+    assert lines[1] == f"test,yard,1,blur,{checkout}/mine/b/yard/1.jpg,17,{digest}"
+    assert [file.name for file in Path("data/raw/own").iterdir()] == ["pairs.csv"]
+    (checkout / "mine/s/yard/1.png").unlink()
+    with pytest.raises(DataError, match=r"^benchmark own: .*mine/s holds no pictures"):
+        stage.main()
+    assert capsys.readouterr().err == ""
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True

@@ -1,0 +1,64 @@
+"""Ray itself: connecting to it, and work spread over its cores with little in flight."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from banet.errors import BanetError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def start_ray() -> None:
+    """Connect to the cluster that RAY_ADDRESS names, or start one on this machine."""
+    if not ray.is_initialized():
+        quiet = ray.LoggingConfig(log_level="ERROR")  # the progress is ours to tell
+        ray.init(include_dashboard=False, logging_level="ERROR", logging_config=quiet)
+        token = Path.home() / ".ray" / "auth_token"  # Ray listens on all interfaces, and lets everybody read this
+        if token.is_file():
+            token.chmod(0o600)
+
+
+def map_here(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """Yield `work(item)` of every item in order, made in parallel on the cores of this node, where the files lie.
+
+    Two items a core are under way, and no more are taken before one is done: memory does not grow with their number.
+
+    Args:
+        work: a function of a module, on one thread.
+        items: go to other processes, as do the results.
+
+    Raises:
+        BanetError, OSError: what `work` raised, of the first item that failed.
+    """
+    start_ray()
+    node = ray.get_runtime_context().get_node_id()
+    near = NodeAffinitySchedulingStrategy(node_id=node, soft=True)
+    task = ray.remote(work).options(num_cpus=1, scheduling_strategy=near)
+    room = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
+    under_way: deque[ray.ObjectRef[R]] = deque()
+    try:
+        for item in items:
+            under_way.append(task.remote(item))
+            if len(under_way) >= room:
+                yield _result(under_way.popleft())
+        while under_way:
+            yield _result(under_way.popleft())
+    finally:
+        for left in under_way:
+            ray.cancel(left, force=True)
+
+
+def _result(made: "ray.ObjectRef[R]") -> R:  # type: ignore[type-var]
+    try:
+        return ray.get(made)  # type: ignore[no-any-return]
+    except ray.exceptions.RayTaskError as error:
+        cause = error.cause
+        if isinstance(cause, (BanetError, OSError)):
+            raise cause from None
+        raise

@@ -1,0 +1,166 @@
+"""Where shards lie: a folder, mapped into memory, or an object store, read by ranges (s3://…, gs://…)."""
+
+import mmap
+import re
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeAlias
+from urllib.parse import unquote, urlsplit
+
+import pyarrow as pa
+from pyarrow import fs
+
+from banet.errors import ConfigError, ServiceError
+from banet.files import whole_file, writing_to
+
+OPEN_FILES = 256  # shards kept open in a process; opening one again costs less than decoding a crop
+COPIES = 8  # files copied at once
+PIECE = 8 * 2**20  # bytes
+
+Location: TypeAlias = Path | str
+"""A folder, or the URI of one in an object store."""
+
+
+def location(text: str) -> Location:
+    """Return what a text names: the path of a folder, also as file:///…, or the URI of one in an object store."""
+    if re.match(r"[A-Za-z][-+.\w]*://", text) is None:
+        return Path(text)
+    address = urlsplit(text)
+    if address.scheme == "file":
+        return Path(unquote(address.path))
+    return text.rstrip("/") if not address.query else text
+
+
+def inside(place: Location, name: str) -> Location:
+    """Return a file or folder inside a place; a URI keeps its query (`?endpoint_override=…`)."""
+    if isinstance(place, Path):
+        return place / name
+    start, mark, query = place.partition("?")
+    return f"{start.rstrip('/')}/{name}{mark}{query}"
+
+
+def sizes(place: Location) -> dict[str, int]:
+    """Return the files of a place by name, with their bytes; none where there is no such place.
+
+    Raises:
+        ServiceError: the object store does not answer.
+    """
+    if isinstance(place, Path):
+        return {file.name: file.stat().st_size for file in place.iterdir() if file.is_file()} if place.is_dir() else {}
+    with asking(place):
+        files, path = _remote(place)
+        found = files.get_file_info(fs.FileSelector(path, allow_not_found=True))
+    return {info.base_name: info.size for info in found if info.is_file}
+
+
+def read_whole(place: Location, name: str) -> pa.Buffer:
+    """Read a small file.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        OSError: it cannot be read.
+        ServiceError: the object store does not answer.
+    """
+    if isinstance(place, Path):
+        return pa.py_buffer((place / name).read_bytes())
+    with asking(place):
+        files, path = _remote(place)
+        with files.open_input_file(f"{path}/{name}") as file:
+            return file.read_buffer()
+
+
+def read_range(place: Location, name: str, digest: str, offset: int, size: int) -> memoryview:
+    """Read a part of a file; of a folder's file nothing is read before its bytes are looked at.
+
+    Args:
+        place: of the file.
+        name: of the file.
+        digest: of the file: one that was written anew under its old name is opened anew.
+        offset: of the part, bytes.
+        size: of the part, bytes.
+
+    Raises:
+        OSError, ValueError: it cannot be read, or is shorter.
+        ServiceError: the object store does not answer.
+    """
+    if isinstance(place, Path):
+        part = _mapped(place / name, digest)[offset : offset + size]
+    else:
+        with asking(place):
+            part = memoryview(_opened(place, name, digest).read_at(size, offset))
+    if len(part) != size:
+        raise ValueError(f"it ends before byte {offset + size}")
+    return part
+
+
+def copy(folder: Path, names: list[str], place: Location) -> int:
+    """Copy files of a folder to a place, those that are not there yet; the last name comes last.
+
+    A file shows there when all of it has arrived. Returns how many were copied.
+
+    Raises:
+        ResourceError: the disk is full, or cannot be used.
+        ServiceError: the object store does not answer, or takes nothing.
+    """
+    there = sizes(place)
+    missing = [name for name in names if there.get(name) != (folder / name).stat().st_size]
+    last = [name for name in missing if name == names[-1]]
+    with ThreadPoolExecutor(COPIES) as pool:
+        list(pool.map(lambda name: _copy(folder, name, place), [name for name in missing if name not in last]))
+    for name in last:
+        _copy(folder, name, place)
+    return len(missing)
+
+
+def _copy(folder: Path, name: str, place: Location) -> None:
+    if isinstance(place, Path):
+        with writing_to(place), whole_file(place / name) as partial:
+            shutil.copyfile(folder / name, partial)
+        return
+    with asking(place):
+        files, path = _remote(place)
+        with (folder / name).open("rb") as source, files.open_output_stream(f"{path}/{name}") as target:
+            shutil.copyfileobj(source, target, PIECE)
+
+
+@contextmanager
+def asking(place: str) -> Iterator[None]:
+    """Turn what an object store's client says into one line; what is not there stays FileNotFoundError."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise ServiceError(f"the object store of {_shown(place)} does not give what was asked ({reason})") from None
+
+
+@lru_cache(maxsize=8)
+def _remote(place: str) -> tuple[fs.FileSystem, str]:
+    try:
+        files, path = fs.FileSystem.from_uri(place)
+    except (pa.ArrowException, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{_shown(place)} is no folder and no URI of an object store ({reason})") from None
+    return files, path.rstrip("/")
+
+
+@lru_cache(maxsize=OPEN_FILES)
+def _opened(place: str, name: str, digest: str) -> pa.NativeFile:
+    files, path = _remote(place)
+    return files.open_input_file(f"{path}/{name}")
+
+
+@lru_cache(maxsize=OPEN_FILES)
+def _mapped(path: Path, digest: str) -> memoryview:
+    with path.open("rb") as stream:
+        return memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+def _shown(place: str) -> str:
+    """A URI without what may be a key in it."""
+    return re.sub(r"//[^/@]*@", "//", place).partition("?")[0]
