@@ -25,13 +25,14 @@ import torch
 
 from banet.config import read_params
 from banet.data import ray_source
+from banet.data.ray_cluster import start_ray
 from banet.data.sampling import RankSlice
 from banet.data.training import TrainingSet
 from banet.model import BANet
 from banet.parsing import parse
 from banet.train.loop import Batch, Training, train_step
 from banet.train.plan import plan
-from banet.train.ray_worker import TrainingJob, start_ray
+from banet.train.ray_worker import TrainingJob
 
 ROOT = Path(__file__).parents[1]
 STEPS, WARM_UP, ROUNDS = 160, 40, 3
@@ -45,7 +46,7 @@ def work(config: dict[str, Any]) -> None:
     rank, ranks = ray.train.get_context().get_world_rank(), ray.train.get_context().get_world_size()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    model = BANet(job.model).to(memory_format=torch.channels_last)
+    model = BANet(job.model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     training = Training(model, job.recipe, plan(job.recipe.phases, len(job.data.training_rows())))
     network = ray.train.torch.prepare_model(model, move_to_device=False)
     phase = job.recipe.phases[0]

@@ -8,20 +8,38 @@ from typing import TypeVar
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from banet.errors import BanetError
+from banet.errors import BanetError, ServiceError
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
+# Ray ends workers that were idle for a second; a new one imports torch for seconds while the trainer waits.
+OWN_CLUSTER = {"idle_worker_killing_time_threshold_ms": 3_600_000}
+
+
 def start_ray() -> None:
-    """Connect to the cluster that RAY_ADDRESS names, or start one on this machine."""
+    """Connect to the cluster that RAY_ADDRESS names or that runs on this machine, else start one here.
+
+    Raises:
+        ServiceError: the cluster that RAY_ADDRESS names does not answer.
+    """
     if not ray.is_initialized():
         quiet = ray.LoggingConfig(log_level="ERROR")  # the progress is ours to tell
-        ray.init(include_dashboard=False, logging_level="ERROR", logging_config=quiet)
+        try:
+            ray.init(address="auto", logging_level="ERROR", logging_config=quiet)
+        except ConnectionError as error:
+            _start_own(quiet, str(error))
         token = Path.home() / ".ray" / "auth_token"  # Ray listens on all interfaces, and lets everybody read this
         if token.is_file():
             token.chmod(0o600)
+
+
+def _start_own(logging: ray.LoggingConfig, why: str) -> None:
+    try:
+        ray.init(include_dashboard=False, logging_level="ERROR", logging_config=logging, _system_config=OWN_CLUSTER)
+    except ValueError:  # RAY_ADDRESS names one
+        raise ServiceError(f"the Ray cluster of RAY_ADDRESS does not answer ({' '.join(why.split())})") from None
 
 
 def map_here(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
