@@ -19,6 +19,7 @@ from banet.tracking.store import Store, no_progress_bar
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
+    from mlflow.entities.model_registry import RegisteredModel as MlflowModel
 
 T = TypeVar("T")
 
@@ -109,16 +110,16 @@ def find(store: Store, name: str, version: int | str) -> RegisteredModel:
     Raises:
         ModelError: the store has no such version.
     """
-    held = _asked(lambda: store.client().get_model_version(name, str(version)))
+    held = asked(lambda: store.client().get_model_version(name, str(version)))
     if held is None:
         raise ModelError(f"{name} version {version} is not in the store {store.shown}: {AGAIN}")
-    return _registered(held)
+    return as_registered(held)
 
 
 def find_alias(store: Store, name: str, alias: str) -> RegisteredModel | None:
     """The version of `name` that carries the alias, None without such a model or alias."""
-    held = _asked(lambda: store.client().get_model_version_by_alias(name, alias))
-    return None if held is None else _registered(held)
+    held = asked(lambda: store.client().get_model_version_by_alias(name, alias))
+    return None if held is None else as_registered(held)
 
 
 def champion(store: Store, name: str) -> RegisteredModel | None:
@@ -136,6 +137,11 @@ def promote(store: Store, model: RegisteredModel, *, reason: str) -> None:
     client.set_registered_model_alias(model.name, CHAMPION, str(model.version))
 
 
+def note_decision(store: Store, model: RegisteredModel, *, reason: str) -> None:
+    """Say in a version's tags why it did not become the champion."""
+    store.client().set_model_version_tag(model.name, str(model.version), REASON, reason)
+
+
 def latest_champion(store: Store) -> RegisteredModel:
     """Of all registered models, the champion that was promoted most recently.
 
@@ -147,10 +153,11 @@ def latest_champion(store: Store) -> RegisteredModel:
     ours = [held for held in champions if DIGEST in held.tags and PROMOTED_AT in held.tags]
     if not ours:
         raise ModelError(f"no champion in the store {store.shown}: run `make demo`, or name a model with --model")
-    return _registered(max(ours, key=lambda held: str(held.tags[PROMOTED_AT])))
+    return as_registered(max(ours, key=lambda held: str(held.tags[PROMOTED_AT])))
 
 
-def _registered(held: "ModelVersion") -> RegisteredModel:
+def as_registered(held: "ModelVersion") -> RegisteredModel:
+    """MLflow's version as ours."""
     return RegisteredModel(
         name=held.name, version=int(held.version), digest=held.tags.get(DIGEST, ""), run_id=held.run_id or ""
     )
@@ -159,16 +166,21 @@ def _registered(held: "ModelVersion") -> RegisteredModel:
 def _versions(client: "MlflowClient", name: str, digest: str) -> list[RegisteredModel]:
     """Versions with these weights, newest first."""
     held = client.search_model_versions(f"name = '{name}' and tags.{DIGEST} = '{digest}'")
-    return sorted(map(_registered, held), key=lambda model: -model.version)
+    return sorted(map(as_registered, held), key=lambda model: -model.version)
 
 
 def _aliased(client: "MlflowClient", alias: str) -> Iterator[tuple[str, str]]:
+    for model in every_model(client):
+        if alias in model.aliases:
+            yield model.name, str(model.aliases[alias])
+
+
+def every_model(client: "MlflowClient") -> Iterator["MlflowModel"]:
+    """All registered models of the store, page by page."""
     token = None
     while True:
         page = client.search_registered_models(page_token=token)
-        for model in page:
-            if alias in model.aliases:
-                yield model.name, str(model.aliases[alias])
+        yield from page
         token = page.token
         if not token:
             return
@@ -225,7 +237,7 @@ def _create_version(client: "MlflowClient", folder: Path, name: str, run_id: str
         client.log_model_artifacts(logged.model_id, str(saved))
     client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
-    if _asked(lambda: client.get_registered_model(name)) is None:
+    if asked(lambda: client.get_registered_model(name)) is None:
         client.create_registered_model(name)
     # The place itself, not models:/<id>, which MLflow would look up in the process's global store.
     version = client.create_model_version(
@@ -237,7 +249,7 @@ def _create_version(client: "MlflowClient", folder: Path, name: str, run_id: str
 
 
 def _known_run(store: Store, run_id: str, name: str, digest: str) -> str:
-    run = _asked(lambda: store.client().get_run(run_id)) if run_id else None
+    run = asked(lambda: store.client().get_run(run_id)) if run_id else None
     if run is not None and run.info.lifecycle_stage == "active":  # a deleted run takes no outputs any more
         return run_id
     new = open_run(
@@ -247,7 +259,7 @@ def _known_run(store: Store, run_id: str, name: str, digest: str) -> str:
     return new
 
 
-def _asked(question: Callable[[], T]) -> T | None:
+def asked(question: Callable[[], T]) -> T | None:
     """The answer, None where MLflow says that there is no such thing."""
     from mlflow.exceptions import MlflowException
 

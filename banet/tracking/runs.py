@@ -16,12 +16,14 @@ from banet.tracking.store import Store, no_progress_bar
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import DatasetInput
+    from mlflow.entities import DatasetInput, Run
 
 FINGERPRINT = "fingerprint"  # tag: of what the run is a function (params, data, code); a run is continued by it
 DATA_DIGEST = "dataset.digest"  # tag: the digest in full, MLflow's own field holds 36 characters
 GIT_COMMIT = "mlflow.source.git.commit"  # MLflow's own tag, shown in its UI
 SAMPLES = "samples"  # folder of the pictures among a run's artifacts
+_MODEL, _BENCHMARK, _RECIPE = "model.name", "benchmark.name", "recipe.name"  # of params.yaml, as `open_run` logs them
+_BY_AGE = ["attributes.start_time ASC", "attributes.run_id ASC"]
 _PARAMS_A_CALL = 100  # limits of MLflow's API
 _METRICS_A_CALL = 1000
 _DIGEST_LENGTH = 36
@@ -35,6 +37,17 @@ class TrainingData:
     name: str  # the benchmark, "mini"
     digest: str  # hexadecimal, of the shards
     source: str  # where it lies: a path or address, for people
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunScores:
+    """What one run trained, and what was measured of it so far."""
+
+    run_id: str
+    model: str  # `model.name` of its parameters
+    benchmark: str  # that it was trained on
+    recipe: str
+    metrics: Mapping[str, float]  # the latest value of each, by its name: `mini/restored_psnr`
 
 
 def open_run(
@@ -107,6 +120,27 @@ def metric_history(store: Store, run_id: str, name: str) -> dict[int, float]:
     return {metric.step: metric.value for metric in sorted(history, key=lambda metric: metric.timestamp)}
 
 
+def runs_of(store: Store, experiment: str) -> tuple[RunScores, ...]:
+    """The finished training runs of an experiment, oldest first; none where there is no such experiment.
+
+    Runs that did not train (a version registered without its run) have no model's name and are passed over, deleted
+    ones too.
+    """
+    client = store.client()
+    found = client.get_experiment_by_name(experiment)
+    if found is None:
+        return ()
+    runs: list[RunScores] = []
+    token: str | None = None
+    while token is None or token:
+        page = client.search_runs(
+            [found.experiment_id], "attributes.status = 'FINISHED'", order_by=_BY_AGE, page_token=token or None
+        )
+        runs += [scores for run in page if (scores := _scores(run)) is not None]
+        token = page.token or ""
+    return tuple(runs)
+
+
 def log_pictures(store: Store, run_id: str, pictures: Mapping[str, Image], step: int = 0) -> None:
     """Log pictures twice: as `samples/<key>.png`, and by step, for the run page of MLflow's UI.
 
@@ -166,6 +200,19 @@ def _unfinished(client: "MlflowClient", experiment_id: str, fingerprint: str) ->
         max_results=1,
     )
     return str(runs[0].info.run_id) if runs else None
+
+
+def _scores(run: "Run") -> RunScores | None:
+    params = run.data.params
+    if _MODEL not in params or _BENCHMARK not in params:
+        return None
+    return RunScores(
+        run_id=str(run.info.run_id),
+        model=params[_MODEL],
+        benchmark=params[_BENCHMARK],
+        recipe=params.get(_RECIPE, ""),
+        metrics=dict(run.data.metrics),
+    )
 
 
 def _log_params(client: "MlflowClient", run_id: str, params: Mapping[str, object]) -> None:

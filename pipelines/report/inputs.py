@@ -4,7 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from banet.model.config import BANetConfig
 from banet.tracking.registry import RegisteredModel
+from banet.tracking.runs import RunScores
+from pipelines.report.images import ImageRow
+from pipelines.report.published import PublishedTable
 from pipelines.stages.outputs import EvaluationReport, Promotion, TrainingReport
 
 
@@ -30,3 +34,7 @@ class ReportInputs:
     promotion: Promotion
     evaluations: tuple[EvaluationReport, ...]  # the first is the headline
     folders: tuple[Path, ...]  # one for each evaluation: where its samples lie
+    images: tuple[tuple[ImageRow, ...], ...]  # one for each evaluation: every image it scored
+    network: BANetConfig  # of the registered version
+    published: Mapping[int, PublishedTable]  # the paper's tables by their number
+    runs: tuple[RunScores, ...]  # all training runs in MLflow

@@ -1,42 +1,28 @@
 """One self-contained HTML page: a file to mail, to attach or to open from a disk, without a server or a network."""
 
 import base64
+import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from markupsafe import Markup
 
-from banet.errors import DataError
+from pipelines.report.distribution import distribution_svg, gain_svg
+from pipelines.report.every_table import measured, paper_tables
 from pipelines.report.figures import loss_svg, validation_svg
+from pipelines.report.formats import Table
+from pipelines.report.images import ImageRow, worst_table
 from pipelines.report.inputs import ReportInputs
-from pipelines.report.tables import Table, decibels, gain, results_table, strata_table
-from pipelines.stages.outputs import EvaluationReport, Sample
+from pipelines.report.pictures import Picture, Scene, attention, scene
+from pipelines.report.scatter import time_svg
+from pipelines.report.tables import decibels, gain, results_table, strata_table
+from pipelines.stages.outputs import EvaluationReport
 
 _MINUS = re.compile(r"(?<![\w.])-(?=\d|inf)")
-_PNG = b"\x89PNG\r\n\x1a\n"
 _PICTURE_BYTES = 12_000_000  # of the page, shared by its benchmarks; keeps it under 15 MB
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
-    """One PNG, inside the page."""
-
-    role: str  # blurred, restored, sharp
-    note: str  # its PSNR
-    uri: str
-    width: int
-    height: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
-    """The pictures of one sample."""
-
-    key: str
-    gained: str
-    pictures: tuple[Picture, ...]
+_ATTENTION_SHARE = 3  # at most one part in so many is for pictures of attention
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +34,10 @@ class Part:
     strata: Table | None
     scenes: tuple[Scene, ...]
     left_out: tuple[str, ...]  # keys of samples that would have made the page too large
+    attention: tuple[Picture, ...]  # masks and attended features, where the evaluate stage drew them
+    distribution: Markup  # empty for too few images
+    gain: Markup
+    worst: Table
 
 
 def render_page(inputs: ReportInputs) -> str:
@@ -66,28 +56,42 @@ def render_page(inputs: ReportInputs) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(decibels=decibels, gain=lambda value: _typeset(gain(value)), typeset=_typeset)
+    environment.filters.update(
+        decibels=decibels, gain=lambda value: _typeset(gain(value)), typeset=_typeset, place=_place
+    )
+    script = environment.get_template("slider.js.j2").render()
     budget = _PICTURE_BYTES // max(1, len(inputs.evaluations))
+    evaluated = zip(inputs.evaluations, inputs.folders, inputs.images, strict=True)
     return environment.get_template("page.html.j2").render(
         inputs=inputs,
         headline=inputs.evaluations[0] if inputs.evaluations else None,
-        parts=[_part(*each, budget) for each in zip(inputs.evaluations, inputs.folders, strict=True)],
-        # Drawn by matplotlib from numbers alone, so there is nothing to escape.
-        loss=Markup(loss_svg(inputs.log)),  # noqa: S704
-        validation=Markup(validation_svg(inputs.training, inputs.log)),  # noqa: S704
+        parts=[_part(*each, budget) for each in evaluated],
+        paper=[(table, _has_ours(table)) for table in paper_tables(inputs).values()],
+        loss=_drawn(loss_svg(inputs.log)),
+        validation=_drawn(validation_svg(inputs.training, inputs.log)),
+        scatter=_drawn(time_svg(inputs.published[1], measured(inputs))),
         params=_flat_sections(inputs.params),
+        script=Markup(script),  # noqa: S704  # ours alone: nothing is put into it
+        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
 
 
-def _part(evaluation: EvaluationReport, folder: Path, budget: int) -> Part:
+def _part(evaluation: EvaluationReport, folder: Path, images: Sequence[ImageRow], budget: int) -> Part:
+    attended: list[Picture] = []
+    reserve = budget // _ATTENTION_SHARE
+    for sample in evaluation.samples:
+        picture = attention(sample, folder)
+        if picture is not None and len(picture.uri) <= reserve:
+            attended.append(picture)
+            reserve -= len(picture.uri)
+    budget -= sum(len(picture.uri) for picture in attended)
     scenes: list[Scene] = []
     left_out: list[str] = []
     for sample in evaluation.samples:
-        scene = _scene(sample, folder)
-        size = sum(len(picture.uri) for picture in scene.pictures)
-        if size <= budget:
-            scenes.append(scene)
-            budget -= size
+        shown = scene(sample, evaluation, folder)
+        if shown.size <= budget:
+            scenes.append(shown)
+            budget -= shown.size
         else:
             left_out.append(sample.key)
     return Part(
@@ -96,34 +100,34 @@ def _part(evaluation: EvaluationReport, folder: Path, budget: int) -> Part:
         strata=strata_table(evaluation),
         scenes=tuple(scenes),
         left_out=tuple(left_out),
+        attention=tuple(attended),
+        distribution=_drawn(distribution_svg(evaluation.benchmark, images)),
+        gain=_drawn(gain_svg(evaluation.benchmark, images)),
+        worst=worst_table(evaluation.benchmark, images),
     )
 
 
-def _scene(sample: Sample, folder: Path) -> Scene:
-    return Scene(
-        key=sample.key,
-        gained=_typeset(gain(sample.restored_psnr - sample.blurred_psnr)),
-        pictures=(
-            _picture("blurred", f"{decibels(sample.blurred_psnr)} dB", folder / sample.blurred),
-            _picture("restored", f"{decibels(sample.restored_psnr)} dB", folder / sample.restored),
-            _picture("sharp", "ground truth", folder / sample.sharp),
-        ),
-    )
+def _drawn(svg: str) -> Markup:
+    """A figure, to be put into the page as it is: matplotlib and `drawing.svg` escape the words in it."""
+    return Markup(svg)  # noqa: S704
 
 
-def _picture(role: str, note: str, path: Path) -> Picture:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}): run the evaluate stage again") from None
-    if not content.startswith(_PNG) or len(content) < 24:
-        raise DataError(f"{path} is no PNG: run the evaluate stage again")
-    return Picture(
-        role=role,
-        note=note,
-        uri="data:image/png;base64," + base64.b64encode(content).decode(),
-        width=int.from_bytes(content[16:20]),  # PNG's first chunk, IHDR, begins with both sizes
-        height=int.from_bytes(content[20:24]),
+def _has_ours(table: Table) -> bool:
+    """Whether a table of the paper holds anything measured here, and so is shown open."""
+    return any(row.strong for row in table.rows)
+
+
+def _place(shown: Scene) -> str:
+    """The close-ups' square as a style, in shares of the whole picture."""
+    whole, box = shown.pictures[0], shown.box
+    return "; ".join(
+        f"{name}: {100 * pixels / full:.2f}%"
+        for name, pixels, full in (
+            ("left", box.left, whole.width),
+            ("top", box.top, whole.height),
+            ("width", box.side, whole.width),
+            ("height", box.side, whole.height),
+        )
     )
 
 

@@ -5,8 +5,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from banet.errors import DataError
+from banet.model.config import BANetConfig
 from banet.tracking.registry import RegisteredModel
+from banet.tracking.runs import RunScores
+from pipelines.report.ablation import ABLATIONS
+from pipelines.report.comparison import COMPARISONS
+from pipelines.report.images import read_images
 from pipelines.report.inputs import LogRow, ReportInputs
+from pipelines.report.published import PUBLISHED, read_published
 from pipelines.stages.outputs import (
     CURVE,
     EVALUATIONS,
@@ -20,6 +26,7 @@ from pipelines.stages.outputs import (
     read_json,
 )
 
+SHOWN = (*COMPARISONS, *ABLATIONS)  # tables of the paper
 _LOG_COLUMNS = ("step", "loss", "validation_psnr")
 
 
@@ -28,10 +35,23 @@ def read_inputs(
     *,
     benchmarks: Sequence[str],
     params: Mapping[str, object],
+    network: BANetConfig,
+    runs: Sequence[RunScores] = (),
     package_version: str,
     commit: str | None,
+    published: Path = PUBLISHED,
 ) -> ReportInputs:
     """Read what the stages wrote under `reports`: train, register, promote, and evaluate for each benchmark.
+
+    Args:
+        reports: the folder.
+        benchmarks: the evaluations to show; the first is the headline.
+        params: params.yaml as read.
+        network: of the registered version.
+        runs: of MLflow, for the ablation tables.
+        package_version: of banet.
+        commit: that is checked out, if any.
+        published: folder of the paper's tables.
 
     Raises:
         DataError: a file or a key is missing, unknown or mistyped, or the scores belong to another version than the
@@ -40,6 +60,7 @@ def read_inputs(
     """
     registered = read_json(RegisteredModel, reports / REGISTERED, stage="register")
     folders = tuple(reports / EVALUATIONS / name for name in benchmarks)
+    evaluations = tuple(_read_evaluation(folder, registered) for folder in folders)
     return ReportInputs(
         package_version=package_version,
         commit=commit,
@@ -48,8 +69,12 @@ def read_inputs(
         log=_read_log(reports / CURVE),
         registered=registered,
         promotion=read_json(Promotion, reports / PROMOTION, stage="promote"),
-        evaluations=tuple(_read_evaluation(folder, registered) for folder in folders),
+        evaluations=evaluations,
         folders=folders,
+        images=tuple(read_images(folder, e.variant) for folder, e in zip(folders, evaluations, strict=True)),
+        network=network,
+        published={number: read_published(number, published) for number in SHOWN},
+        runs=tuple(runs),
     )
 
 

@@ -1,32 +1,12 @@
-"""The tables of the report as data, and as Markdown and plain text: ASCII, for any terminal; the page typesets it."""
+"""The tables of what was measured here; the page typesets what stands in them as ASCII."""
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from banet.evaluate import Comparison, Scores
-from pipelines.report.inputs import ReportInputs
+from banet.scoring.means import Comparison
+from banet.scoring.scores import Scores
+from pipelines.report.formats import NO_VALUE, Row, Table
 from pipelines.stages.outputs import EvaluationReport
-
-_NO_VALUE = "-"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """A label and its figures, ready to be shown."""
-
-    label: str
-    figures: tuple[str, ...]
-    strong: bool = False  # the row that the table is about
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
-    """A caption, a heading for each column (the first is the labels'), and rows."""
-
-    caption: str
-    headings: tuple[str, ...]
-    rows: tuple[Row, ...]
 
 
 def results_table(evaluation: EvaluationReport) -> Table:
@@ -35,6 +15,7 @@ def results_table(evaluation: EvaluationReport) -> Table:
         caption=f"{evaluation.benchmark} ({evaluation.variant}), {evaluation.images} held-out images",
         headings=("", "PSNR dB", "gain dB", "SSIM matlab3d", "SSIM channel"),
         rows=tuple(_result_rows(evaluation)),
+        notes=tuple(_notes(evaluation)),
     )
 
 
@@ -49,26 +30,6 @@ def strata_table(evaluation: EvaluationReport) -> Table | None:
     )
 
 
-def tables(inputs: ReportInputs) -> Iterator[Table]:
-    """Give every table of the report in the order in which it is read."""
-    for evaluation in inputs.evaluations:
-        yield results_table(evaluation)
-        by_stratum = strata_table(evaluation)
-        if by_stratum is not None:
-            yield by_stratum
-
-
-def report_markdown(inputs: ReportInputs) -> str:
-    """Every table as Markdown, under the model's name: the content of `table.md`."""
-    title = f"# {inputs.registered.name} version {inputs.registered.version}\n"
-    return "\n".join([title, *(_markdown(table) for table in tables(inputs))])
-
-
-def report_text(inputs: ReportInputs) -> str:
-    """Every table as plain text for a terminal, columns aligned."""
-    return "\n\n".join(_text(table) for table in tables(inputs))
-
-
 def decibels(value: float) -> str:
     """Two decimals; equal images have no finite PSNR."""
     return "inf" if math.isinf(value) else f"{value:.2f}"
@@ -77,6 +38,25 @@ def decibels(value: float) -> str:
 def gain(value: float) -> str:
     """Two decimals and always a sign."""
     return f"{value:+.2f}"
+
+
+def _notes(evaluation: EvaluationReport) -> Iterator[str]:
+    """What a reader must know of these means."""
+    for name, means in (("blurred", evaluation.blurred), ("restored", evaluation.restored)):
+        if means.identical:
+            yield (
+                f"{means.identical} of {evaluation.images} {name} images equal the sharp ones: their PSNR is infinite "
+                "and is left out of the mean and of the gain."
+            )
+    aligned = evaluation.realblur
+    if aligned is not None:
+        yield (
+            f"By RealBlur's protocol, intensity matched and {aligned.aligned} of {aligned.images} images aligned with "
+            f"OpenCV {aligned.opencv}: PSNR {decibels(aligned.psnr)} dB, SSIM {aligned.ssim:.4f} (of the channels)."
+        )
+    trained = evaluation.trained_variant
+    if trained is not None and trained != evaluation.variant:
+        yield f"The model was trained on the variant {trained}, not on {evaluation.variant}."
 
 
 def _result_rows(evaluation: EvaluationReport) -> Iterator[Row]:
@@ -93,7 +73,7 @@ def _result_rows(evaluation: EvaluationReport) -> Iterator[Row]:
 def _row(label: str, scores: Scores, gained: float | None, *, strong: bool = False) -> Row:
     figures = (
         decibels(scores.psnr),
-        _NO_VALUE if gained is None else gain(gained),
+        NO_VALUE if gained is None else gain(gained),
         f"{scores.ssim_matlab3d:.4f}",
         f"{scores.ssim_channel:.4f}",
     )
@@ -109,23 +89,3 @@ def _change(comparison: Comparison) -> tuple[str, ...]:
         f"{before.ssim_matlab3d:.4f} -> {after.ssim_matlab3d:.4f}",
         f"{before.ssim_channel:.4f} -> {after.ssim_channel:.4f}",
     )
-
-
-def _markdown(table: Table) -> str:
-    head = [_markdown_line(table.headings), _markdown_line(("---", *("---:" for _ in table.headings[1:])))]
-    body = [_markdown_line(tuple(f"**{c}**" if r.strong else c for c in (r.label, *r.figures))) for r in table.rows]
-    return "\n".join([table.caption, "", *head, *body, ""])
-
-
-def _markdown_line(cells: tuple[str, ...]) -> str:
-    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
-
-
-def _text(table: Table) -> str:
-    lines = [table.headings, *((row.label, *row.figures) for row in table.rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    rows = (
-        "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])
-        for line in lines
-    )
-    return "\n".join([table.caption, *(row.rstrip() for row in rows)])

@@ -1,28 +1,34 @@
 """evaluate: a registered version, pulled from the registry, scored on a benchmark's test images."""
 
+import math
+import sys
 import tempfile
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet as pq
+import torch
 
 from banet.baselines import Filter, best_filter
 from banet.data.archive import SHARP
 from banet.data.benchmark import MANIFESTS, Benchmark, read_benchmark
 from banet.data.codec import write_image
-from banet.data.shards import Row, ShardFolder
-from banet.evaluate import ImageScores, compare, compare_strata, score_images
+from banet.data.index import Row
+from banet.data.shards import ShardFolder
+from banet.explain import explain
 from banet.files import whole_folder
 from banet.model import BANet, load_weights
+from banet.progress import StatusLine
 from banet.restore import restore
+from banet.scoring.evaluation import Scoring, score_benchmark
+from banet.scoring.means import aligned_means, compare, compare_filtered, compare_strata
+from banet.scoring.resume import FinishedBlocks, finished_blocks
+from banet.scoring.scores import ImageScores
+from banet.scoring.table import write_table
 from banet.tracking.registry import RegisteredModel, pull
 from banet.tracking.runs import log_files, log_metrics
-from banet.tracking.store import Store, connect
-from pipelines.stages.face import run_command, stage_parser
+from banet.tracking.store import Store, connect, main_checkout
+from pipelines.stages.face import params, run_command, stage_parser
 from pipelines.stages.outputs import (
     METRICS,
     REGISTERED,
@@ -36,7 +42,10 @@ from pipelines.stages.outputs import (
 
 FILTER_PAIRS = 48  # training pairs that choose the filter
 SAMPLES = 6  # test images shown in the report
+ATTENDED = 2  # of them with what attention sees (Figs. 5 to 8)
 TEST, TRAIN = "test", "train"
+UNFINISHED = ".runs"  # at the root of the main checkout, as training's checkpoints: DVC removes outputs before it runs
+IMAGES = ("images.csv", "images.parquet")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,50 +53,98 @@ class Evaluation:
     """Everything measured on one benchmark."""
 
     benchmark: Benchmark
-    variant: str
-    scores: list[ImageScores]
+    variant: str  # that counts
+    trained_on: str | None  # variant
+    simple: Filter | None
+    scores: list[ImageScores]  # of that variant
     noise_free: list[ImageScores]
-    filter_name: str | None
-    filtered: list[ImageScores]
 
 
-def evaluate(benchmark: Benchmark, *, model: RegisteredModel, shards: Path, store: Store, out: Path) -> Evaluation:
+def evaluate(
+    benchmark: Benchmark,
+    *,
+    model: RegisteredModel,
+    shards: Path,
+    storage: Path,
+    store: Store,
+    out: Path,
+    trained_on: str | None = None,
+    workers: int | None = None,
+    device: str = "cpu",
+) -> Evaluation:
     """Score one registered version on one benchmark, image by image, pairs in the order of their names.
 
     Args:
-        benchmark: its manifest; the first variant is scored, the noise-free one beside it if there is one.
+        benchmark: its manifest; the noise-free variant is scored beside the one that counts, if there is one.
         model: the version; its weights are pulled and their digest checked.
         shards: the benchmark's.
+        storage: where scores lie until all are there: an interrupted evaluation goes on.
         store: MLflow's; the run that made the model gets metrics and table.
         out: gets `metrics.json`, the table with a row an image (Parquet and CSV), and samples; replaced as a whole.
+        trained_on: variant that the model was trained on; it is scored if the benchmark has it, else its first.
+        workers: processes; by the work, if None.
+        device: of torch.
 
     Raises:
         ModelError: the registry does not hold that version with that digest.
         DataError: missing or damaged shards.
+        ResourceError: a GPU is asked for and there is none, or a full disk.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        network = load_weights(pull(store, model.name, model.version, Path(folder) / "weights", model.digest))
     data = ShardFolder(shards)
     data.verify()
-    rows = data.rows(TEST)
-    variant = benchmark.variants[0]
-    restoring = partial(restore, network)
-    simple = _best_filter(data, variant)
+    rows, variants = data.rows(TEST), scored_variants(benchmark, trained_on)
+    with tempfile.TemporaryDirectory() as folder:
+        scoring = Scoring(
+            weights=pull(store, model.name, model.version, Path(folder) / "weights", model.digest),
+            shards=shards.absolute(),
+            benchmark=benchmark,
+            variants=variants,
+            simple=_best_filter(data, variants[0]),
+            device=device,
+        )
+        network = load_weights(scoring.weights)
+        kept = _kept(storage, scoring, model, data)
+        scores = _score(scoring, rows, kept, workers)
     result = Evaluation(
         benchmark=benchmark,
-        variant=variant,
-        scores=score_images(restoring, data, rows, benchmark, variant),
-        noise_free=score_images(restoring, data, rows, benchmark, benchmark.noise_free) if benchmark.noise_free else [],
-        filter_name=str(simple) if simple else None,
-        filtered=score_images(simple, data, rows, benchmark, variant) if simple else [],
+        variant=variants[0],
+        trained_on=trained_on,
+        simple=scoring.simple,
+        scores=scores[: len(rows)],
+        noise_free=scores[-len(rows) :] if benchmark.noise_free else [],
     )
     with whole_folder(out) as partial_folder:
         samples = _write_samples(result, network, data, rows, partial_folder)
-        write_json(partial_folder / METRICS, _report(result, model, samples))
-        _write_tables(result, partial_folder)
+        _write_scores(partial_folder, _report(result, model, samples), scores)
+    kept.remove()
     log_metrics(store, model.run_id, _logged(result))
-    log_files(store, model.run_id, [out / METRICS, out / "images.csv"], folder=f"evaluate/{benchmark.name}")
+    log_files(store, model.run_id, [out / METRICS, out / IMAGES[0]], folder=f"evaluate/{benchmark.name}")
     return result
+
+
+def scored_variants(benchmark: Benchmark, trained_on: str | None) -> tuple[str, ...]:
+    """Name the variants whose blurred images are restored, the one that counts first, the noise-free one last.
+
+    The one that counts is what the model was trained on, where the benchmark has it, and else the benchmark's first.
+    """
+    counts = trained_on if trained_on in benchmark.variants else benchmark.variants[0]
+    return tuple(dict.fromkeys((str(counts), *([benchmark.noise_free] if benchmark.noise_free else []))))
+
+
+def _score(scoring: Scoring, rows: list[Row], kept: FinishedBlocks, workers: int | None) -> list[ImageScores]:
+    line = StatusLine(f"evaluate@{scoring.benchmark.name}", sys.stderr)
+    if scoring.variants[0] != scoring.benchmark.variants[0]:
+        line.say(f"scored on {scoring.variants[0]}, which the model was trained on")
+    try:
+        return score_benchmark(scoring, rows, kept=kept, workers=workers, report=line.count)
+    finally:
+        line.close()
+
+
+def _kept(storage: Path, scoring: Scoring, model: RegisteredModel, data: ShardFolder) -> FinishedBlocks:
+    places = {"weights": model.digest, "shards": data.summary.digest}
+    depends_on = asdict(replace(scoring, weights=Path(), shards="")) | places
+    return finished_blocks(storage, scoring.benchmark.name, depends_on)
 
 
 def _best_filter(data: ShardFolder, variant: str) -> Filter | None:
@@ -97,6 +154,12 @@ def _best_filter(data: ShardFolder, variant: str) -> Filter | None:
     chosen = rows[:: max(1, len(rows) // FILTER_PAIRS)]
     images = (data.read(row, (variant, SHARP)).images for row in chosen)
     return best_filter((pair[variant], pair[SHARP]) for pair in images)
+
+
+def _write_scores(folder: Path, report: EvaluationReport, scores: list[ImageScores]) -> None:
+    write_json(folder / METRICS, report)
+    for name in IMAGES:
+        write_table(folder / name, scores)
 
 
 def _report(result: Evaluation, model: RegisteredModel, samples: tuple[Sample, ...]) -> EvaluationReport:
@@ -114,14 +177,16 @@ def _report(result: Evaluation, model: RegisteredModel, samples: tuple[Sample, .
         noise_free=compare(result.noise_free) if result.noise_free else None,
         best_filter=_filter_report(result),
         samples=samples,
+        trained_variant=result.trained_on,
+        realblur=aligned_means(result.scores),
     )
 
 
 def _filter_report(result: Evaluation) -> FilterReport | None:
-    if result.filter_name is None:
+    filtered = compare_filtered(result.scores)
+    if filtered is None:
         return None
-    filtered = compare(result.filtered)
-    return FilterReport(filter=result.filter_name, chosen_on=TRAIN, gain=filtered.gain, scores=filtered.restored)
+    return FilterReport(filter=str(result.simple), chosen_on=TRAIN, gain=filtered.gain, scores=filtered.restored)
 
 
 def _write_samples(
@@ -140,10 +205,12 @@ def _write_samples(
         files = {kind: f"samples/{name}_{kind}.png" for kind in pictures}
         for kind, picture in pictures.items():
             write_image(folder / files[kind], picture)
+        if len(samples) < ATTENDED and network.config.attention != "none":
+            write_image(folder / f"samples/{name}_attention.jpg", explain(network, images[result.variant]))
         samples.append(
             Sample(
                 key=rows[i].key,
-                blurred_psnr=scores.blurred.psnr,
+                blurred_psnr=scores.blurred.psnr if scores.blurred is not None else math.inf,
                 restored_psnr=scores.restored.psnr,
                 blurred=files["blurred"],
                 restored=files["restored"],
@@ -153,25 +220,18 @@ def _write_samples(
     return tuple(samples)
 
 
-def _write_tables(result: Evaluation, folder: Path) -> None:
-    table = pa.Table.from_pylist([_flat(score) for score in (*result.scores, *result.noise_free)])
-    pq.write_table(table, folder / "images.parquet")
-    pyarrow.csv.write_csv(table, folder / "images.csv")
-
-
-def _flat(score: ImageScores) -> dict[str, object]:
-    names = {"key": score.key, "sequence": score.sequence, "stratum": score.stratum, "variant": score.variant}
-    parts = {"blurred": asdict(score.blurred), "restored": asdict(score.restored)}
-    return names | {f"{part}_{name}": value for part, scores in parts.items() for name, value in scores.items()}
-
-
 def _logged(result: Evaluation) -> dict[str, float]:
-    """Names as MLflow shows them: `mini/restored_psnr`, …."""
+    """Names as MLflow shows them: `mini/restored_psnr`, …; finite values alone, as MLflow's charts need them."""
     main, prefix = compare(result.scores), result.benchmark.name
     values = {f"{prefix}/blurred_{name}": value for name, value in asdict(main.blurred).items()}
     values |= {f"{prefix}/restored_{name}": value for name, value in asdict(main.restored).items()}
     values |= {f"{prefix}/gain_{name}": part.gain for name, part in compare_strata(result.scores).items()}
-    return values | {f"{prefix}/gain": main.gain}
+    values |= {f"{prefix}/gain": main.gain}
+    aligned = aligned_means(result.scores)
+    if aligned is not None:
+        values |= {f"{prefix}/restored_aligned_{name}": getattr(aligned, name) for name in ("psnr", "ssim")}
+        values |= {f"{prefix}/restored_aligned": aligned.aligned}
+    return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
 def main() -> None:
@@ -182,12 +242,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for scores and samples")
     parser.add_argument("--reports", type=Path, default=REPORTS, help="folder with what the register stage wrote")
     arguments = parser.parse_args()
+    chosen = params()
     evaluate(
         read_benchmark(MANIFESTS, arguments.benchmark),
         model=read_json(RegisteredModel, arguments.reports / REGISTERED, stage="register"),
         shards=arguments.shards,
+        storage=main_checkout(Path.cwd()) / UNFINISHED,
         store=connect(),
         out=arguments.out,
+        trained_on=chosen.benchmark.variant,
+        device="cuda" if chosen.cluster.gpus_per_worker and torch.cuda.is_available() else "cpu",
     )
 
 

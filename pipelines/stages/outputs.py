@@ -1,14 +1,16 @@
 """The small files that stages hand to each other."""
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from banet.errors import ConfigError, DataError
-from banet.evaluate import Comparison, Scores
 from banet.files import write_atomically
 from banet.parsing import parse
+from banet.scoring.bootstrap import Difference
+from banet.scoring.means import AlignedMeans, Comparison, Means
 
 T = TypeVar("T")
 
@@ -54,6 +56,8 @@ class Promotion:
     reason: str
     candidate_psnr: float  # dB, on the validation data
     previous_psnr: float | None  # dB, of the champion before
+    difference: Difference | None = None  # in PSNR to the champion before, where there was another one
+    data_digest: str = ""  # of the shards that both were scored on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +67,7 @@ class FilterReport:
     filter: str
     chosen_on: str  # split
     gain: float  # dB
-    scores: Scores
+    scores: Means
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,22 +87,25 @@ class EvaluationReport:
     """One registered version on one benchmark; DVC's metrics."""
 
     benchmark: str
-    variant: str
+    variant: str  # of the blurred images that were scored
     model: str
     version: int
     images: int
-    blurred: Scores
-    restored: Scores
-    gain: float  # dB, restored minus blurred
+    blurred: Means
+    restored: Means
+    gain: float  # dB, restored minus blurred, over the images where both are finite
     strata: dict[str, Comparison]  # in the order in which they are shown; may be empty
     noise_free: Comparison | None  # the same images, blurred without noise
     best_filter: FilterReport | None
     samples: tuple[Sample, ...]
+    trained_variant: str | None = None  # that the model was trained on; None where nobody knows
+    realblur: AlignedMeans | None = None  # of the restored images, where the protocol is RealBlur's
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write a dataclass as JSON, whole or not at all."""
-    write_atomically(path, json.dumps(asdict(value), indent=2) + "\n")  # type: ignore[call-overload]
+    """Write a dataclass as JSON, whole or not at all; an infinite number, which JSON has not, as the text "inf"."""
+    text = json.dumps(_without_infinite(asdict(value)), indent=2, allow_nan=False)  # type: ignore[call-overload]
+    write_atomically(path, text + "\n")
 
 
 def read_json(cls: type[T], path: Path, *, stage: str) -> T:
@@ -108,7 +115,7 @@ def read_json(cls: type[T], path: Path, *, stage: str) -> T:
         DataError: the file is missing or damaged, or has an unknown, missing or mistyped key.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"), object_hook=_with_infinite)
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}): run the {stage} stage first") from None
     except ValueError as error:
@@ -117,3 +124,19 @@ def read_json(cls: type[T], path: Path, *, stage: str) -> T:
         return parse(cls, values, where=str(path))
     except ConfigError as error:
         raise DataError(f"{error}: run the {stage} stage again") from None
+
+
+def _without_infinite(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _without_infinite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_infinite(item) for item in value]
+    return str(value) if isinstance(value, float) and math.isinf(value) else value
+
+
+def _with_infinite(values: dict[str, object]) -> dict[str, object]:
+    """Read "inf" as a number where one stands: PSNR in dB, and gains."""
+    return {
+        key: float(item) if item in ("inf", "-inf") and key.endswith(("psnr", "gain")) else item
+        for key, item in values.items()
+    }

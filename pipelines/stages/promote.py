@@ -1,18 +1,19 @@
-"""promote: the alias `champion` moves only to a candidate that is better on the same held-out data."""
+"""promote: the alias `champion` moves only to a candidate that is better on the same held-out data, beyond chance."""
 
+import math
 import tempfile
 from pathlib import Path
-
-import numpy as np
 
 from banet.config import Params
 from banet.data.archive import SHARP
 from banet.data.shards import ShardFolder
 from banet.data.training import TrainingSet
+from banet.errors import DataError
 from banet.metrics import psnr
 from banet.model import load_weights
 from banet.restore import restore
-from banet.tracking.registry import RegisteredModel, champion, pull
+from banet.scoring.bootstrap import Difference, paired_bootstrap
+from banet.tracking.registry import RegisteredModel, champion, note_decision, pull
 from banet.tracking.registry import promote as move_champion
 from banet.tracking.store import Store, connect
 from pipelines.stages.face import params, run_command, stage_parser
@@ -22,51 +23,91 @@ from pipelines.stages.outputs import PROMOTION, REGISTERED, REPORTS, Promotion, 
 def promote(chosen: Params, *, candidate: RegisteredModel, shards: Path, store: Store, reports: Path) -> Promotion:
     """Score candidate and champion on the held-out sequences, and move the alias if the candidate is better.
 
+    Better is a mean difference in PSNR whose interval lies above zero, by a paired bootstrap over sequences and images.
+    Test scores have no part in it.
+
     Args:
         chosen: names the held-out sequences.
         candidate: the version just registered.
         shards: of the training benchmark.
         store: MLflow's.
         reports: gets the decision and its reason.
+
+    Raises:
+        DataError: missing or damaged shards, or nothing to compare.
+        ModelError: the registry does not hold a version with its digest.
     """
     folder = ShardFolder(shards)
     folder.verify()
     held_out = chosen.benchmark.validation.sequences
     data = TrainingSet(folder=shards, variant=chosen.benchmark.variant, held_out=held_out, seed=chosen.recipe.seed)
-    score = validation_psnr(store, candidate, data)
+    scores = validation_psnr(store, candidate, data)
     before = champion(store, candidate.name)
-    same = before is not None and before.version == candidate.version
-    its_score = None if before is None else score if same else validation_psnr(store, before, data)
-    if before is None:
-        reason = f"version {candidate.version} is the first champion: {score:.3f} dB on the held-out sequences"
-    elif same:
-        reason = f"version {candidate.version} is the champion already: {score:.3f} dB on the held-out sequences"
-    else:
-        word = "above" if its_score is not None and score > its_score else "not above"
-        reason = f"version {candidate.version} has {score:.3f} dB, {word} the {its_score:.3f} dB of {before.version}"
-    moved = before is None or (its_score is not None and score > its_score)
+    rival = None if before is None or before.version == candidate.version else before
+    its_scores = scores if rival is None else validation_psnr(store, rival, data)
+    difference = None if rival is None else compare(scores, its_scores, data)
+    moved = before is None or (difference is not None and difference.better)
+    reason = _reason(candidate, before, _mean(scores), difference)
     if moved:
         move_champion(store, candidate, reason=reason)
+    elif rival is not None:
+        note_decision(store, candidate, reason=reason)
     decision = Promotion(
         name=candidate.name,
         candidate_version=candidate.version,
         previous_version=None if before is None else before.version,
         moved=moved,
         reason=reason,
-        candidate_psnr=score,
-        previous_psnr=its_score,
+        candidate_psnr=_mean(scores),
+        previous_psnr=None if before is None else _mean(its_scores),
+        difference=difference,
+        data_digest=folder.summary.digest,
     )
     write_json(reports / PROMOTION, decision)
     return decision
 
 
-def validation_psnr(store: Store, model: RegisteredModel, data: TrainingSet) -> float:
-    """Mean PSNR of a registered version on the held-out images, dB."""
+def validation_psnr(store: Store, model: RegisteredModel, data: TrainingSet) -> list[float]:
+    """PSNR of a registered version on each held-out image, dB, in the order of the keys."""
     with tempfile.TemporaryDirectory() as folder:
         network = load_weights(pull(store, model.name, model.version, Path(folder) / "weights", model.digest))
     shards = ShardFolder(data.folder)
     pairs = (shards.read(row, (data.variant, SHARP)).images for row in data.validation_rows())
-    return float(np.mean([psnr(restore(network, images[data.variant]), images[SHARP]) for images in pairs]))
+    return [psnr(restore(network, images[data.variant]), images[SHARP]) for images in pairs]
+
+
+def compare(candidate: list[float], champion: list[float], data: TrainingSet) -> Difference:
+    """Compare two models on the held-out images that neither restores to the last bit.
+
+    Raises:
+        DataError: there are no such images.
+    """
+    rows = zip(data.validation_rows(), candidate, champion, strict=True)
+    kept = [(row.sequence, ours - theirs) for row, ours, theirs in rows if math.isfinite(ours + theirs)]
+    if not kept:
+        raise DataError("every held-out image is restored exactly: there is nothing to compare, hold out others")
+    return paired_bootstrap([value for _, value in kept], [sequence for sequence, _ in kept])
+
+
+def _mean(scores: list[float]) -> float:
+    finite = [score for score in scores if math.isfinite(score)]
+    if not finite:
+        raise DataError("every held-out image is restored exactly: it cannot be blurred, hold out others")
+    return math.fsum(finite) / len(finite)
+
+
+def _reason(
+    candidate: RegisteredModel, before: RegisteredModel | None, score: float, difference: Difference | None
+) -> str:
+    held_out = "on the held-out sequences"
+    if before is None:
+        return f"version {candidate.version} is the first champion: {score:.3f} dB {held_out}"
+    if difference is None:
+        return f"version {candidate.version} is the champion already: {score:.3f} dB {held_out}"
+    verdict = "better than" if difference.better else "not better beyond chance than"
+    among = f"{difference.images} images of {difference.sequences} sequence{'s' if difference.sequences > 1 else ''}"
+    only = "" if difference.sequences > 1 else "; with one sequence the interval is too narrow"
+    return f"version {candidate.version} is {verdict} {before.version} {held_out}: {difference}, {among}{only}"
 
 
 def main() -> None:

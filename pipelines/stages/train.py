@@ -38,6 +38,7 @@ from pipelines.stages.outputs import CANDIDATE, CURVE, REPORTS, RUN, TRAINING, T
 EXPERIMENT = "banet"
 CHECKPOINTS = ".runs"  # at the root of the main checkout: a run that was cut off goes on from any workspace
 PICTURES = 4  # restored validation images logged with a run
+LEARNS_NOTHING = ("scoring", "study", "tracking")  # parts of the package that do not change what is learned
 CURVES = ("loss", "lr", "validation_psnr")
 
 
@@ -125,7 +126,8 @@ def fingerprint(chosen: Params, data_digest: str) -> str:
     digest = hashlib.sha256(json.dumps([of, data_digest], sort_keys=True).encode())
     package = Path(banet.__file__).parent
     for source in sorted(package.rglob("*.py")):
-        if "tracking" not in source.parts and source.name != "cli.py":  # what remembers does not change what is learned
+        inside = source.relative_to(package)
+        if inside.parts[0] not in LEARNS_NOTHING and not inside.name.startswith("cli"):
             digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
 

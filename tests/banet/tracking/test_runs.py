@@ -10,6 +10,7 @@ import pytest
 from banet.data.codec import read_image
 from banet.tracking.runs import (
     RunLogger,
+    RunScores,
     TrainingData,
     finish_run,
     flatten,
@@ -18,6 +19,7 @@ from banet.tracking.runs import (
     log_metrics,
     log_pictures,
     open_run,
+    runs_of,
 )
 from banet.tracking.store import Store
 
@@ -90,6 +92,59 @@ def test_metrics_beyond_a_request_and_not_finite(store: Store) -> None:
     assert len(metrics) == 1502
     assert math.isnan(metrics["nan"])
     assert metrics["inf"] > 1e300
+
+
+def train(store: Store, experiment: str, model: str, recipe: str, scores: dict[str, float], finish: str | None) -> str:
+    """A run as the train and evaluate stages leave it."""
+    run_id = open_run(
+        store,
+        experiment=experiment,
+        name=model,
+        fingerprint=f"{experiment}-{model}-{len(runs_of(store, experiment))}",
+        params={"model": {"name": model}, "benchmark": {"name": "mini"}, "recipe": {"name": recipe}},
+        tags={},
+    )
+    log_metrics(store, run_id, {"mini/restored_psnr": 1.0})
+    log_metrics(store, run_id, scores)
+    if finish is not None:
+        finish_run(store, run_id, finish)  # type: ignore[arg-type]
+    return run_id
+
+
+def test_runs_of_an_experiment(store: Store) -> None:
+    first = train(store, "ablation", "net1", "paper", {"mini/restored_psnr": 26.5}, "FINISHED")
+    train(store, "ablation", "net2", "paper", {"mini/restored_psnr": 26.0}, "FAILED")
+    train(store, "ablation", "net3", "paper", {"mini/restored_psnr": 26.0}, None)
+    train(store, "another", "net1", "paper", {"mini/restored_psnr": 20.0}, "FINISHED")
+    gone = train(store, "ablation", "net4", "paper", {"mini/restored_psnr": 26.0}, "FINISHED")
+    store.client().delete_run(gone)
+    second = train(store, "ablation", "net1", "mini", {"mini/restored_psnr": 26.75, "loss": 0.25}, "FINISHED")
+    registered = open_run(store, experiment="ablation", name="register", fingerprint="r", params={}, tags={})
+    finish_run(store, registered)
+    assert runs_of(store, "ablation") == (
+        RunScores(run_id=first, model="net1", benchmark="mini", recipe="paper", metrics={"mini/restored_psnr": 26.5}),
+        RunScores(
+            run_id=second,
+            model="net1",
+            benchmark="mini",
+            recipe="mini",
+            metrics={"mini/restored_psnr": 26.75, "loss": 0.25},
+        ),
+    )
+
+
+def test_an_experiment_that_is_not_there_has_no_runs_and_is_not_made(store: Store) -> None:
+    assert runs_of(store, "nowhere") == ()
+    assert store.client().get_experiment_by_name("nowhere") is None
+
+
+def test_more_runs_than_a_page_of_the_answer(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow import MlflowClient
+
+    made = [train(store, "pages", f"net{i}", "mini", {}, "FINISHED") for i in range(3)]
+    search = MlflowClient.search_runs
+    monkeypatch.setattr(MlflowClient, "search_runs", lambda *a, **named: search(*a, **named, max_results=2))
+    assert [run.run_id for run in runs_of(store, "pages")] == made
 
 
 def test_pictures_are_files_and_steps(store: Store, tmp_path: Path) -> None:

@@ -10,7 +10,14 @@ import cv2
 import numpy as np
 import pytest
 
+from banet.model import BANetConfig
+from banet.scoring.scores import ImageScores, Scores
+from banet.scoring.table import write_table
+from banet.tracking.runs import RunScores
 from pipelines.report import ReportInputs, read_inputs
+from pipelines.report.published import PUBLISHED
+
+ROOT = Path(__file__).parents[3]
 
 PARAMS = {
     "benchmark": {"name": "mini", "validation": {"sequences": ["coffee_short", "coffee_long"]}},
@@ -23,8 +30,12 @@ def scores(psnr: float) -> dict[str, float]:
     return {"psnr": psnr, "ssim_matlab3d": 0.80001 + psnr / 1000, "ssim_channel": 0.70001 + psnr / 1000}
 
 
+def means(psnr: float) -> dict[str, float]:
+    return {**scores(psnr), "identical": 0}
+
+
 def change(before: float, after: float) -> dict[str, Any]:
-    return {"blurred": scores(before), "restored": scores(after), "gain": after - before}
+    return {"blurred": means(before), "restored": means(after), "gain": after - before}
 
 
 def metrics(benchmark: str, samples: int = 2) -> dict[str, Any]:
@@ -38,18 +49,41 @@ def metrics(benchmark: str, samples: int = 2) -> dict[str, Any]:
         **change(25.12, 26.05),
         "strata": {"short": {"images": 24, **change(27, 27.5)}, "long": {"images": 12, **change(22, 21.75)}},
         "noise_free": {"images": 36, **change(25.3, 26.1)},
-        "best_filter": {"filter": "unsharp sigma=1.0", "chosen_on": "train", "gain": 0.28, "scores": scores(25.4)},
+        "best_filter": {"filter": "unsharp sigma=1.0", "chosen_on": "train", "gain": 0.28, "scores": means(25.4)},
         "samples": [
             {"key": key, "blurred_psnr": 22.5, "restored_psnr": 23.25}
             | {role: f"samples/{i}_{role}.png" for role in ("blurred", "restored", "sharp")}
             for i, key in enumerate(keys)
         ],
+        "trained_variant": "blur",
+        "realblur": None,
     }
+
+
+def images(count: int = 36) -> list[ImageScores]:
+    """Rows of both variants; every third image is of a long blur, and its restoration is worse than its input."""
+    rows = []
+    for variant, more in (("blur", 0.0), ("blur_noise_free", 2.0)):
+        for i in range(count):
+            stratum, before, gained = ("long", 20.0, -0.25) if i % 3 == 0 else ("short", 26.0, 0.5)
+            before += i / 10 + more
+            rows.append(
+                ImageScores(
+                    key=f"coffee_{stratum}/{i:06d}",
+                    sequence=f"coffee_{stratum}",
+                    stratum=stratum,
+                    variant=variant,
+                    blurred=Scores(psnr=before, ssim_matlab3d=0.8, ssim_channel=0.7),
+                    restored=Scores(psnr=before + gained, ssim_matlab3d=0.9, ssim_channel=0.8),
+                )
+            )
+    return rows
 
 
 def write_evaluation(folder: Path, values: dict[str, Any], size: tuple[int, int] = (30, 41)) -> None:
     (folder / "samples").mkdir(parents=True)
     (folder / "metrics.json").write_text(json.dumps(values))
+    write_table(folder / "images.parquet", images())
     rng = np.random.default_rng(0)
     for sample in values["samples"]:
         for role in ("blurred", "restored", "sharp"):
@@ -95,9 +129,19 @@ def reports(tmp_path: Path) -> Path:
 def read(reports: Path) -> Callable[..., ReportInputs]:
     """Read the folder as it is now."""
 
-    def _read(*benchmarks: str, commit: str | None = "a1b2c3d4e5f60718") -> ReportInputs:
-        names = benchmarks or ("mini",)
-        return read_inputs(reports, benchmarks=names, params=PARAMS, package_version="0.1.0", commit=commit)
+    def _read(
+        *benchmarks: str, commit: str | None = "a1b2c3d4e5f60718", runs: tuple[RunScores, ...] = ()
+    ) -> ReportInputs:
+        return read_inputs(
+            reports,
+            benchmarks=benchmarks or ("mini",),
+            params=PARAMS,
+            network=BANetConfig(name="banet_mini", channels=32, modules=2),
+            runs=runs,
+            package_version="0.1.0",
+            commit=commit,
+            published=ROOT / PUBLISHED,
+        )
 
     return _read
 

@@ -1,6 +1,7 @@
 """The page holds everything itself, escapes what it is given, and says what it is."""
 
 import base64
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -8,8 +9,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from banet.data.codec import write_image
 from banet.errors import DataError
 from pipelines.report import ReportInputs, write_report
 from pipelines.report.page import render_page
@@ -51,14 +54,14 @@ def words(page: str) -> str:
 
 def test_writes_both_files_and_leaves_nothing_else(read: Read, tmp_path: Path) -> None:
     write_report(read(), tmp_path / "out")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["index.html", "table.md"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["index.html", "table.md", "tables"]
     assert (tmp_path / "out/index.html").read_text(encoding="utf-8") == render_page(read())
 
 
 def test_a_broken_picture_leaves_the_last_report_as_it_was(read: Read, reports: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     write_report(read(), out)
-    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     broken = reports / "evaluate/mini/samples/1_restored.png"
     broken.write_bytes(b"GIF89a")
     with pytest.raises(DataError, match=r"1_restored\.png is no PNG: run the evaluate stage again"):
@@ -66,14 +69,14 @@ def test_a_broken_picture_leaves_the_last_report_as_it_was(read: Read, reports: 
     broken.unlink()
     with pytest.raises(DataError, match=r"1_restored\.png cannot be read \(No such file"):
         write_report(read(), out)
-    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
 
 
 def test_the_page_is_well_formed_and_loads_nothing(read: Read) -> None:
     page = render_page(read())
     tags = Tags(page)
     assert tags.open == []
-    assert {"script", "link", "iframe"}.isdisjoint(name for name, _ in tags.all)
+    assert {"link", "iframe", "object", "form"}.isdisjoint(name for name, _ in tags.all)
     for _, attrs in tags.all:
         for name in ("src", "href", "xlink:href"):
             assert (attrs.get(name) or "#").startswith(("data:", "#"))
@@ -81,6 +84,16 @@ def test_the_page_is_well_formed_and_loads_nothing(read: Read) -> None:
     ids = Counter(attrs["id"] for _, attrs in tags.all if "id" in attrs)
     assert [name for name, count in ids.items() if count > 1] == []
     assert "prefers-color-scheme: dark" in page
+
+
+def test_the_page_runs_its_own_script_and_no_other(read: Read) -> None:
+    page = render_page(read())
+    tags = Tags(page)
+    assert [attrs for name, attrs in tags.all if name == "script"] == [{}]
+    script = page[page.index("<script>") + len("<script>") : page.index("</script>")]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    (policy,) = (meta["content"] or "" for meta in tags.attributes("meta") if "http-equiv" in meta)
+    assert policy == (f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'")
 
 
 def test_headline_and_tables(read: Read) -> None:
@@ -98,11 +111,11 @@ def test_headline_and_tables(read: Read) -> None:
 
 
 def test_pictures_are_the_files_themselves(read: Read, reports: Path) -> None:
-    images = Tags(render_page(read())).attributes("img")
-    assert len(images) == 6
-    assert images[5]["alt"] == "coffee_long/000001, sharp"
-    assert (images[5]["width"], images[5]["height"]) == ("41", "30")
-    content = (images[5]["src"] or "").removeprefix("data:image/png;base64,")
+    images = {image["alt"]: image for image in Tags(render_page(read())).attributes("img")}
+    assert len(images) == 2 * (3 + 3 + 2)
+    sharp = images["coffee_long/000001, sharp"]
+    assert (sharp["width"], sharp["height"]) == ("41", "30")
+    content = (sharp["src"] or "").removeprefix("data:image/png;base64,")
     assert base64.b64decode(content) == (reports / "evaluate/mini/samples/1_sharp.png").read_bytes()
 
 
@@ -120,10 +133,10 @@ def test_a_page_stays_small_and_says_what_it_left_out(
     read: Read, add_benchmark: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_benchmark("gopro", samples=3, size=(60, 60))
-    triple = 3 * 60 * 60 * 3 * 4 // 3  # noise does not compress
-    monkeypatch.setattr("pipelines.report.page._PICTURE_BYTES", int(2.2 * triple))
+    noise = 60 * 60 * 3 * 4 // 3  # it does not compress
+    monkeypatch.setattr("pipelines.report.page._PICTURE_BYTES", int(2.5 * (3 + 3 * (32 / 60) ** 2 + 2) * noise))
     page = render_page(read("gopro"))
-    assert len(Tags(page).attributes("img")) == 6
+    assert len(Tags(page).attributes("img")) == 2 * 8
     assert "Left out to keep this page small: coffee_long/000002; " in words(page)
 
 
@@ -156,11 +169,22 @@ def test_promotion_is_told(read: Read, edit: Edit, change: dict[str, Any], sente
     assert sentence in words(render_page(read()))
 
 
+def test_the_interval_and_the_data_of_a_promotion(read: Read, edit: Edit) -> None:
+    interval = {"mean": 0.11, "low": -0.02, "high": 0.24, "confidence": 0.95, "images": 24, "sequences": 2}
+    edit("promotion.json", lambda values: values.update(difference=interval, data_digest="ab" * 32))
+    text = words(render_page(read()))
+    assert (
+        "candidate less champion +0.110 dB (95% interval \u22120.020 to +0.240), 24 images of 2 sequences "
+        f"validation data, sha256 {'ab' * 32}"
+    ) in text
+
+
 def test_text_from_files_is_escaped(read: Read, edit: Edit) -> None:
     edit("promotion.json", lambda values: values.update(reason="<script>alert(1)</script>"))
     edit("evaluate/mini/metrics.json", lambda m: m["samples"][0].update(key='"><b>x'))
     page = render_page(read(commit=None))
-    assert "<script" not in page
+    assert page.count("<script") == 1
+    assert "alert(1)</script" not in page
     assert "<b>" not in page
     assert "commit" not in words(page).split("weights")[0]
 
@@ -174,5 +198,36 @@ def test_parts_without_content_are_left_out(read: Read, edit: Edit, reports: Pat
     (reports / "training.csv").write_text("step,loss,lr,validation_psnr\n")
     page = render_page(read())
     assert "Pictures" not in page
-    assert "<svg" not in page
+    assert "What attention sees" not in page
+    assert "Training loss" not in page
+    assert page.count("<svg") == 3  # Fig. 1, and two by image
     assert "Noise-free" not in page
+
+
+def test_attention_is_shown_where_its_picture_lies(read: Read, reports: Path) -> None:
+    samples = reports / "evaluate/mini/samples"
+    write_image(samples / "1_attention.jpg", np.zeros((30, 40, 3), dtype=np.uint8))
+    page = render_page(read())
+    assert "What attention sees coffee_long/000001" in words(page)
+    shown = {image["alt"]: image for image in Tags(page).attributes("img")}["coffee_long/000001, attention"]
+    assert base64.b64decode((shown["src"] or "").partition(",")[2]) == (samples / "1_attention.jpg").read_bytes()
+
+
+def test_a_table_of_the_paper_is_open_where_something_was_measured(
+    read: Read, add_benchmark: Callable[..., None]
+) -> None:
+    opened = [attrs for name, attrs in Tags(render_page(read())).all if name == "details"]
+    assert opened == [{}] * 8
+    add_benchmark("gopro")
+    opened = [attrs for name, attrs in Tags(render_page(read("mini", "gopro"))).all if name == "details"]
+    assert opened == [{"open": None}, *[{}] * 7]
+
+
+def test_images_that_cannot_be_set_side_by_side_are_refused(read: Read, reports: Path) -> None:
+    samples = reports / "evaluate/mini/samples"
+    write_image(samples / "0_sharp.png", np.zeros((30, 40, 3), dtype=np.uint8))
+    with pytest.raises(DataError, match=r"0_sharp\.png are not of one size: run the evaluate stage again"):
+        render_page(read())
+    (samples / "0_sharp.png").write_bytes((samples / "1_sharp.png").read_bytes()[:100])
+    with pytest.raises(DataError, match=r"0_sharp\.png is damaged: run the evaluate stage again"):
+        render_page(read())

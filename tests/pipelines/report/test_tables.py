@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from pipelines.report import ReportInputs, report_text
-from pipelines.report.tables import decibels, report_markdown, results_table, strata_table
+from pipelines.report.every_table import report_markdown
+from pipelines.report.tables import decibels, results_table, strata_table
 
 Read = Callable[..., ReportInputs]
 Edit = Callable[[str, Callable[[dict[str, Any]], None]], None]
@@ -47,6 +48,18 @@ def test_rows_without_their_scores_are_left_out(read: Read, edit: Edit) -> None:
     evaluation = read().evaluations[0]
     assert [row.label for row in results_table(evaluation).rows] == ["blurred input", "restored"]
     assert strata_table(evaluation) is None
+
+
+def test_what_a_reader_must_know_of_the_means(read: Read, edit: Edit) -> None:
+    assert results_table(read().evaluations[0]).notes == ()
+    aligned = {"psnr": 31.994, "ssim": 0.92264, "images": 36, "aligned": 35, "identical": 0, "opencv": "4.10.0"}
+    edit("evaluate/mini/metrics.json", lambda m: m["restored"].update(identical=2))
+    edit("evaluate/mini/metrics.json", lambda m: m.update(trained_variant="blur_gamma", realblur=aligned))
+    identical, realblur, trained = results_table(read().evaluations[0]).notes
+    assert identical.startswith("2 of 36 restored images equal the sharp ones: their PSNR is infinite and is left out")
+    assert "35 of 36 images aligned with OpenCV 4.10.0: PSNR 31.99 dB, SSIM 0.9226" in realblur
+    assert trained == "The model was trained on the variant blur_gamma, not on blur."
+    assert all(note in report_text(read()) for note in (identical, realblur, trained))
 
 
 def test_markdown(read: Read) -> None:

@@ -1,6 +1,7 @@
 """register, evaluate, promote, report: one after the other on the tiny line, without Ray."""
 
 import json
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 import torch
 
 from banet.config import Params
-from banet.data.shards import read_pairs
+from banet.data.shards import ShardFolder, read_pairs
+from banet.data.training import TrainingSet
 from banet.errors import DataError, ModelError
 from banet.metrics import psnr
 from banet.model import BANet, load_weights, save_weights
@@ -20,7 +22,7 @@ from banet.tracking.registry import RegisteredModel, champion
 from banet.tracking.store import Store
 from pipelines.stages.evaluate import evaluate
 from pipelines.stages.outputs import RUN, TrainedBy, write_json
-from pipelines.stages.promote import promote
+from pipelines.stages.promote import compare, promote
 from pipelines.stages.register import register
 from pipelines.stages.report import report
 
@@ -65,8 +67,15 @@ def test_the_champion_moves_only_to_a_better_candidate(
     _, worse = turn(0.2)
     assert (worse.moved, worse.previous_version) == (False, middling.version)
     assert worse.candidate_psnr < worse.previous_psnr == first.candidate_psnr
+    assert worse.difference.mean == pytest.approx(worse.candidate_psnr - worse.previous_psnr)
+    assert worse.difference.low <= worse.difference.mean <= worse.difference.high < 0
+    tags = store.client().get_model_version(name, str(worse.candidate_version)).tags
+    assert tags["promotion_reason"] == worse.reason
+    assert "is not better beyond chance than 1 on the held-out sequences: -" in worse.reason
     best, better = turn(0.0)
     assert (better.moved, better.previous_version) == (True, middling.version)
+    assert better.difference.low > 0
+    assert better.data_digest == ShardFolder(line.shards).summary.digest
     assert champion(store, name) == best
     again, same = turn(0.0)
     assert again == best
@@ -81,6 +90,22 @@ def test_the_champion_moves_only_to_a_better_candidate(
     assert same.candidate_psnr == pytest.approx(np.mean(blurred))
 
 
+def test_a_gain_that_chance_explains_moves_nothing(line: "Line", own_params: Params) -> None:  # noqa: F821
+    held_out = own_params.benchmark.validation.sequences
+    data = TrainingSet(folder=line.shards, variant="blur", held_out=held_out, seed=0)
+    rows = data.validation_rows()
+    champion_scores = [20.0] * len(rows)
+    one_sequence_better = [22.0 if row.sequence == rows[0].sequence else 19.9 for row in rows]
+    found = compare(one_sequence_better, champion_scores, data)
+    assert found.mean > 0.9
+    assert not found.better
+    assert compare([20.1] * len(rows), champion_scores, data).better
+    exact = [math.inf, *[20.5] * (len(rows) - 1)]  # restored to the last bit: no part of it
+    assert compare(exact, champion_scores, data).images == len(rows) - 1
+    with pytest.raises(DataError, match=r"every held-out image is restored exactly"):
+        compare([math.inf] * len(rows), champion_scores, data)
+
+
 def test_evaluate_scores_what_the_registry_holds_and_report_shows_it(
     line: "Line",  # noqa: F821
     own_params: Params,
@@ -92,13 +117,14 @@ def test_evaluate_scores_what_the_registry_holds_and_report_shows_it(
     benchmark = replace(line.benchmark, name=name)
     model = register(own_params, weights=weights, store=store, reports=tmp_path)
     out = tmp_path / "evaluate" / name
-    evaluate(benchmark, model=model, shards=line.shards, store=store, out=out)
+    evaluate(benchmark, model=model, shards=line.shards, storage=tmp_path / "runs", store=store, out=out)
     metrics = json.loads((out / "metrics.json").read_text())
     network = load_weights(weights)
     pairs = list(read_pairs(line.shards, split="test"))
     restored = [psnr(restore(network, pair.images["blur"]), pair.images["sharp"]) for pair in pairs]
     assert metrics["restored"]["psnr"] == pytest.approx(np.mean(restored))
     assert metrics["images"] == 4
+    assert len(list((out / "samples").glob("*_attention.jpg"))) == 2
     assert metrics["gain"] == pytest.approx(metrics["restored"]["psnr"] - metrics["blurred"]["psnr"])
     assert {stratum: part["images"] for stratum, part in metrics["strata"].items()} == {"long": 2, "short": 2}
     assert metrics["noise_free"]["blurred"]["psnr"] >= metrics["blurred"]["psnr"]
@@ -136,7 +162,7 @@ def test_a_version_that_is_gone_or_other_weights_are_refused(
     out = tmp_path / "out"
     for other in (replace(model, version=99), replace(model, digest="0" * 64)):
         with pytest.raises(ModelError, match="dvc repro --force --single-item register"):
-            evaluate(line.benchmark, model=other, shards=line.shards, store=store, out=out)
+            evaluate(line.benchmark, model=other, shards=line.shards, storage=tmp_path / "runs", store=store, out=out)
     assert not out.exists()
 
 
@@ -154,7 +180,7 @@ def test_an_interrupted_evaluation_leaves_what_was_there(
     out.mkdir()
     (out / "metrics.json").write_text("good")
     with pytest.raises(DataError, match=r"test-00000\.parquet"):
-        evaluate(line.benchmark, model=model, shards=shards, store=store, out=out)
+        evaluate(line.benchmark, model=model, shards=shards, storage=tmp_path / "runs", store=store, out=out)
     assert (out / "metrics.json").read_text() == "good"
 
 

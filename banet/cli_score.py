@@ -1,0 +1,95 @@
+"""`banet score`: its options, and the means that it prints."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from banet.errors import DataError
+
+if TYPE_CHECKING:
+    from banet.scoring.scores import ImageScores
+
+
+def add_score(add: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add the command to a parser."""
+    command = add(
+        "score",
+        _score,
+        "score any method's restored images by the papers' protocols",
+        "--restored results/gopro --sharp GOPRO_Large/test_sharp --protocol gopro",
+        "--restored results/realblur_j --sharp RealBlur-J/gt --protocol realblur --out scores.csv",
+    )
+    command.add_argument("--restored", type=Path, required=True, help="folder of restored images, 8-bit RGB, lossless")
+    command.add_argument("--sharp", type=Path, required=True, help="folder of sharp images of the same names")
+    command.add_argument(
+        "--protocol",
+        required=True,
+        choices=("gopro", "realblur"),
+        help="gopro: PSNR and SSIM, for HIDE and own data too; realblur: aligned ones beside them",
+    )
+    command.add_argument("--out", type=Path, metavar="FILE", help="a table with a row an image: .csv or .parquet")
+    command.add_argument("--workers", type=_positive, help="processes (default: a core each, one for few images)")
+
+
+def _score(parsed: argparse.Namespace) -> None:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    from banet.progress import StatusLine
+    from banet.scoring.folders import score_folders
+    from banet.scoring.table import ENDINGS, write_table
+
+    if parsed.out is not None and parsed.out.suffix not in ENDINGS:
+        raise DataError(f"{parsed.out}: a table of scores ends in {' or '.join(ENDINGS)}")
+    if parsed.out is not None and (parsed.out.is_dir() or not parsed.out.parent.is_dir()):
+        raise DataError(f"{parsed.out}: it must be a file in a folder that exists: name another, or create the folder")
+    line = StatusLine("score", sys.stderr)
+    try:
+        rows = score_folders(parsed.restored, parsed.sharp, parsed.protocol, workers=parsed.workers, report=line.count)
+    finally:
+        line.close()
+    if parsed.out is not None:
+        write_table(parsed.out, rows)
+    print(format_means(rows))  # noqa: T201
+
+
+def format_means(rows: "Sequence[ImageScores]") -> str:
+    """Lay out the means over some images as a small table, with what must be said of them."""
+    from banet.scoring.means import aligned_means, means
+
+    plain, aligned = means(row.restored for row in rows), aligned_means(rows)
+    lines = [
+        ("PSNR dB", _number(plain.psnr, 2)),
+        ("SSIM matlab3d", _number(plain.ssim_matlab3d, 4)),
+        ("SSIM channel", _number(plain.ssim_channel, 4)),
+    ]
+    if aligned is not None:
+        lines += [
+            ("PSNR aligned dB", _number(aligned.psnr, 2)),
+            ("SSIM aligned", _number(aligned.ssim, 4)),
+            ("not aligned", str(aligned.images - aligned.aligned)),
+        ]
+    text = [f"mean over {len(rows)} image{'s' if len(rows) > 1 else ''}"]
+    text += [f"{name:16}{value:>8}" for name, value in lines]
+    if plain.identical == len(rows):
+        text.append("every image equals its sharp one: PSNR is infinite")
+    elif plain.identical:
+        verb = "equal their sharp ones" if plain.identical > 1 else "equals its sharp one"
+        text.append(f"{plain.identical} of them {verb}: an infinite PSNR is no part of the mean")
+    if aligned is not None:
+        if aligned.aligned < aligned.images:
+            text.append("images that could not be aligned are compared as they lie, and are part of the means")
+        text.append(f"aligned by OpenCV {aligned.opencv}: another version's scores differ a little")
+    return "\n".join(text)
+
+
+def _number(value: float, decimals: int) -> str:
+    return f"{value:.{decimals}f}"
+
+
+def _positive(text: str) -> int:
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of processes: write 1 or more")
+    return number

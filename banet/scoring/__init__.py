@@ -1,0 +1,1 @@
+"""Scoring by the papers' protocols: single images, means, tables with a row an image, work spread and resumed."""

@@ -1,0 +1,137 @@
+"""Scoring a model on a benchmark's shards: blocks of images, each whole image in one pass, spread and resumed."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from banet.baselines import Filter
+from banet.data.archive import SHARP
+from banet.data.benchmark import Benchmark
+from banet.data.index import Row
+from banet.data.shards import ShardFolder
+from banet.data.store import Location
+from banet.errors import ResourceError
+from banet.image import Image
+from banet.model import load_weights
+from banet.restore import restore
+from banet.scoring.resume import FinishedBlocks
+from banet.scoring.scores import ImageScores, Protocol, protocol_of, score, score_aligned
+from banet.scoring.spread import spread, workers_for
+
+IMAGES_A_BLOCK: dict[Protocol, int] = {"gopro": 8, "realblur": 1}  # an alignment takes as long as eight plain scores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scoring:
+    """What is scored; it goes to other processes."""
+
+    weights: Path  # folder
+    shards: Location
+    benchmark: Benchmark
+    simple: Filter | None = None  # scored beside the model, on the blurred images of `variants[0]`
+    variants: tuple[str, ...]  # which blurred images are restored; the first is the one that counts
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Some images of one variant."""
+
+    variant: str
+    rows: tuple[Row, ...]
+
+
+def score_benchmark(
+    scoring: Scoring,
+    rows: Sequence[Row],
+    *,
+    kept: FinishedBlocks | None = None,
+    workers: int | None = None,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> list[ImageScores]:
+    """Restore and score the blurred images of every variant, in the order of the variants and rows.
+
+    Args:
+        scoring: model, shards, variants.
+        rows: of the shards.
+        kept: where blocks that are done lie; only the others are scored.
+        workers: processes; None takes one for few small images and else one a core. On a GPU, one process a GPU.
+        report: is told how many images are done, of how many.
+
+    Raises:
+        DataError: damaged shards.
+        ModelError: damaged weights.
+        ResourceError: no GPU though one is asked for, a full disk, or workers that die.
+    """
+    on_gpu = scoring.device != "cpu"
+    if on_gpu and not torch.cuda.is_available():
+        raise ResourceError(f"{scoring.device} cannot be used, torch finds no GPU here: score on the CPU")
+    blocks = list(_blocks(scoring, rows))
+    done: dict[int, list[ImageScores]] = {}
+    for number, block in enumerate(blocks if kept is not None else ()):
+        found = kept.read(number, [(row.key, block.variant) for row in block.rows]) if kept is not None else None
+        if found is not None:
+            done[number] = found
+    missing = [number for number in range(len(blocks)) if number not in done]
+    waiting = [blocks[number] for number in missing]
+    pixels = sum(row.height * row.width for block in waiting for row in block.rows)
+    workers = workers_for(pixels, torch.cuda.device_count() if on_gpu and workers is None else workers)
+    total, images = len(rows) * len(scoring.variants), sum(len(found) for found in done.values())
+    for i, scores in spread(partial(_open, scoring), waiting, workers=workers, gpus=1 if on_gpu else 0):
+        if kept is not None:
+            kept.keep(missing[i], scores)
+        done[missing[i]] = scores
+        images += len(scores)
+        report(images, total)
+    return [score for number in range(len(blocks)) for score in done[number]]
+
+
+def score_images(
+    restoring: Callable[[Image], Image],
+    shards: ShardFolder,
+    rows: Sequence[Row],
+    benchmark: Benchmark,
+    variant: str,
+    simple: Filter | None = None,
+) -> list[ImageScores]:
+    """Restore and score the blurred images of one variant in this process, in the order of the rows."""
+    protocol, scores = protocol_of(benchmark), []
+    for row in rows:
+        images = shards.read(row, (variant, SHARP)).images
+        blurred, sharp = images[variant], images[SHARP]
+        restored = restoring(blurred)
+        scores.append(
+            ImageScores(
+                key=row.key,
+                sequence=row.sequence,
+                stratum=benchmark.stratum(row.sequence),
+                variant=variant,
+                blurred=score(blurred, sharp),
+                restored=score(restored, sharp),
+                filtered=score(simple(blurred), sharp) if simple is not None else None,
+                realblur=score_aligned(restored, sharp, protocol),
+            )
+        )
+    return scores
+
+
+def _blocks(scoring: Scoring, rows: Sequence[Row]) -> Iterator[Block]:
+    size = IMAGES_A_BLOCK[protocol_of(scoring.benchmark)]
+    for variant in scoring.variants:
+        for first in range(0, len(rows), size):
+            yield Block(variant=variant, rows=tuple(rows[first : first + size]))
+
+
+def _open(scoring: Scoring) -> Callable[[Block], list[ImageScores]]:
+    """Load the model and open the shards, once a process."""
+    restoring = partial(restore, load_weights(scoring.weights).to(scoring.device))
+    shards = ShardFolder(scoring.shards)
+
+    def work(block: Block) -> list[ImageScores]:
+        simple = scoring.simple if block.variant == scoring.variants[0] else None
+        return score_images(restoring, shards, block.rows, scoring.benchmark, block.variant, simple)
+
+    return work

@@ -1,0 +1,76 @@
+"""What is measured of one image, by the protocol of its benchmark."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from banet.data.benchmark import Benchmark
+from banet.image import Image
+from banet.metrics import psnr, realblur_score, ssim_channel, ssim_matlab3d
+from banet.metrics.realblur import opencv_version
+
+Protocol = Literal["gopro", "realblur"]
+"""`gopro`: plain PSNR and SSIM, also HIDE's and everybody else's. `realblur`: the aligned ones beside them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """Plain scores of one image, or their means over some."""
+
+    psnr: float  # dB; inf for an image that equals the sharp one
+    ssim_matlab3d: float
+    ssim_channel: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlignedScores:
+    """RealBlur's scores of one restored image."""
+
+    psnr: float  # dB; inf for an image that equals the sharp one
+    ssim: float  # of each channel apart
+    aligned: bool  # False: the alignment did not converge, the images were compared as they lie
+    opencv: str  # version of the OpenCV that aligned; others align a little differently
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageScores:
+    """One image before and after restoration: a row of the table."""
+
+    key: str  # sequence/frame, or a file's name
+    sequence: str
+    stratum: str | None
+    variant: str
+    blurred: Scores | None  # None where only restored images are scored
+    restored: Scores
+    filtered: Scores | None = None  # by the best single filter, where one was chosen
+    realblur: AlignedScores | None = None  # of the restored image, by the protocol realblur
+
+
+def protocol_of(benchmark: Benchmark) -> Protocol:
+    """Return the protocol by which papers score a benchmark: RealBlur's layout has its own."""
+    return "realblur" if benchmark.layout == "realblur" else "gopro"
+
+
+def score(restored: Image, sharp: Image) -> Scores:
+    """Score one image, both uint8 RGB (H, W, 3).
+
+    Raises:
+        DataError: types, shapes or sizes do not fit.
+    """
+    return Scores(
+        psnr=psnr(restored, sharp),
+        ssim_matlab3d=ssim_matlab3d(restored, sharp),
+        ssim_channel=ssim_channel(restored, sharp),
+    )
+
+
+def score_aligned(restored: Image, sharp: Image, protocol: Protocol) -> AlignedScores | None:
+    """Score one image after RealBlur's alignment, which takes seconds; None by another protocol.
+
+    Raises:
+        DataError: types, shapes or sizes do not fit, or the sharp image is black.
+        ResourceError: OpenCV is not installed.
+    """
+    if protocol != "realblur":
+        return None
+    found = realblur_score(restored, sharp)
+    return AlignedScores(psnr=found.psnr, ssim=found.ssim, aligned=found.aligned, opencv=opencv_version())

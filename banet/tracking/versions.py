@@ -1,0 +1,59 @@
+"""What the registry holds: every version with its aliases, its scores, and why it was promoted."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from banet.tracking.registry import (
+    DIGEST,
+    PROMOTED_AT,
+    REASON,
+    RegisteredModel,
+    as_registered,
+    asked,
+    every_model,
+)
+from banet.tracking.store import Store
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+_VERSIONS_A_CALL = 10_000  # MLflow's own default, more than a model will have
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """One version, and what is known of it."""
+
+    model: RegisteredModel
+    aliases: tuple[str, ...]
+    registered_at: datetime
+    promoted_at: datetime | None
+    reason: str | None  # why it was promoted, or was not
+    scores: Mapping[str, float]  # of its run, by benchmark and name: `mini/restored_psnr`
+
+
+def versions(store: Store, name: str | None = None) -> tuple[Version, ...]:
+    """All versions of one registered model, or of every one, by name and newest first; other tools' are passed over."""
+    client = store.client()
+    found: list[Version] = []
+    for model in every_model(client):
+        if name in (None, model.name):
+            held = client.search_model_versions(f"name = '{model.name}'", max_results=_VERSIONS_A_CALL)
+            found += [_described(client, one, model.aliases) for one in held if DIGEST in one.tags]
+    return tuple(sorted(found, key=lambda one: (one.model.name, -one.model.version)))
+
+
+def _described(client: "MlflowClient", held: "ModelVersion", aliases: Mapping[str, str]) -> Version:
+    run = asked(lambda: client.get_run(held.run_id)) if held.run_id else None
+    promoted = held.tags.get(PROMOTED_AT)
+    return Version(
+        model=as_registered(held),
+        aliases=tuple(sorted(alias for alias, version in aliases.items() if int(version) == int(held.version))),
+        registered_at=datetime.fromtimestamp(held.creation_timestamp / 1000, UTC),
+        promoted_at=datetime.fromisoformat(promoted) if promoted else None,
+        reason=held.tags.get(REASON),
+        scores={} if run is None else {key: value for key, value in run.data.metrics.items() if "/" in key},
+    )

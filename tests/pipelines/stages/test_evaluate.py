@@ -1,0 +1,120 @@
+"""evaluate: resumed when it was cut off, by the variant and protocol that fit, every mean from the table."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from banet.config import Params
+from banet.data.index import Row
+from banet.data.shards import Pair, ShardFolder
+from banet.scoring.means import aligned_means, compare, compare_filtered, compare_strata
+from banet.scoring.table import read_table
+from banet.tracking.store import Store
+from pipelines.stages.evaluate import evaluate, scored_variants
+from pipelines.stages.outputs import EvaluationReport, read_json
+from pipelines.stages.register import register
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),  # MLflow's own queries
+    pytest.mark.filterwarnings("ignore:The .*wildcard.*:DeprecationWarning"),
+]
+
+
+@pytest.fixture
+def own_params(tiny_params: Params, tmp_path: Path) -> Params:
+    """Parameters with a benchmark name of this test's own, so that its registered model is too."""
+    name = tmp_path.name.replace("_", "-")
+    return replace(tiny_params, benchmark=replace(tiny_params.benchmark, name=name), evaluate_on=(name,))
+
+
+def test_an_evaluation_that_was_cut_off_goes_on_and_leaves_nothing_beside_its_result(
+    line: "Line",  # noqa: F821
+    own_params: Params,
+    weights: Path,
+    store: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = register(own_params, weights=weights, store=store, reports=tmp_path)
+    runs, whole, resumed = tmp_path / "runs", tmp_path / "whole", tmp_path / "resumed"
+    evaluate(line.benchmark, model=model, shards=line.shards, storage=runs, store=store, out=whole)
+    assert list(runs.iterdir()) == []
+    read: list[tuple[str, str]] = []
+    own, cut_off = ShardFolder.read, True
+
+    def reading(self: ShardFolder, row: Row, kinds: tuple[str, ...]) -> Pair:
+        if row.split == "test":
+            if kinds[0] == "blur_noise_free" and cut_off:
+                raise KeyboardInterrupt
+            read.append((row.key, kinds[0]))
+        return own(self, row, kinds)
+
+    monkeypatch.setattr(ShardFolder, "read", reading)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(line.benchmark, model=model, shards=line.shards, storage=runs, store=store, out=resumed)
+    assert not resumed.exists()
+    assert len(list(runs.glob("scores-tiny-*/block-*.parquet"))) == 1  # the blurred images; then it was cut off
+    read.clear()
+    cut_off = False
+    evaluate(line.benchmark, model=model, shards=line.shards, storage=runs, store=store, out=resumed)
+    keys = [row.key for row in ShardFolder(line.shards).rows("test")]
+    assert read[:4] == [(key, "blur_noise_free") for key in keys]  # the rest alone
+    assert {kind for _, kind in read[4:]} == {"blur"}  # samples for the report
+    assert len(read) == 8
+    assert list(runs.iterdir()) == []
+    for name in ("images.csv", "images.parquet", "metrics.json"):
+        assert (resumed / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_the_variant_that_the_model_was_trained_on_is_scored_and_said(
+    line: "Line",  # noqa: F821
+    own_params: Params,
+    weights: Path,
+    store: Store,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert scored_variants(line.benchmark, None) == ("blur", "blur_noise_free")
+    assert scored_variants(line.benchmark, "blur_gamma") == ("blur", "blur_noise_free")
+    assert scored_variants(replace(line.benchmark, noise_free=None), "blur_noise_free") == ("blur_noise_free",)
+    model = register(own_params, weights=weights, store=store, reports=tmp_path)
+    out = tmp_path / "out"
+    evaluate(
+        line.benchmark,
+        model=model,
+        shards=line.shards,
+        storage=tmp_path / "runs",
+        store=store,
+        out=out,
+        trained_on="blur_noise_free",
+    )
+    found = read_json(EvaluationReport, out / "metrics.json", stage="evaluate")
+    assert (found.variant, found.trained_variant) == ("blur_noise_free", "blur_noise_free")
+    assert "scored on blur_noise_free, which the model was trained on" in capsys.readouterr().err
+    rows = read_table(out / "images.csv")
+    assert {row.variant for row in rows} == {"blur_noise_free"}
+    assert compare(rows).gain == found.gain
+
+
+def test_realblur_is_aligned_and_every_mean_comes_from_the_table(
+    line: "Line",  # noqa: F821
+    own_params: Params,
+    weights: Path,
+    store: Store,
+    tmp_path: Path,
+) -> None:
+    model = register(own_params, weights=weights, store=store, reports=tmp_path)
+    benchmark = replace(line.benchmark, name=own_params.benchmark.name, layout="realblur", root="R", lists={})
+    out = tmp_path / "out"
+    evaluate(benchmark, model=model, shards=line.shards, storage=tmp_path / "runs", store=store, out=out)
+    found = read_json(EvaluationReport, out / "metrics.json", stage="evaluate")
+    rows = [row for row in read_table(out / "images.csv") if row.variant == found.variant]
+    assert found.realblur == aligned_means(rows)
+    assert found.realblur is not None
+    assert found.realblur.images == 4
+    assert (found.restored, found.strata) == (compare(rows).restored, compare_strata(rows))
+    assert found.best_filter is not None
+    assert found.best_filter.scores == compare_filtered(rows).restored  # type: ignore[union-attr]
+    logged = store.client().get_run(model.run_id).data.metrics
+    assert logged[f"{benchmark.name}/restored_aligned_psnr"] == found.realblur.psnr
