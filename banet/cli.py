@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from banet.cli_registry import add_registry
+from banet.cli_score import add_score
+from banet.cli_study import add_study
 from banet.cli_synthesize import add_synthesize
 from banet.errors import BanetError, DataError, ModelError
 
@@ -164,6 +167,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_pictures(add)
     _add_models(add)
     add_synthesize(add, _size)
+    add_registry(add)
+    add_score(add)
+    add_study(add)
     return parser
 
 

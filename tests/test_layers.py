@@ -26,12 +26,16 @@ FLOORS = {
     "banet.data": 1,
     "banet.train": 2,
     "banet.scoring": 2,
+    "banet.study": 2,
     "banet.restore": 2,
     "banet.baselines": 2,
     "banet.explain": 2,
     "banet.profile": 2,
     "banet.tracking": 3,
     "banet.cli": 3,
+    "banet.cli_registry": 3,
+    "banet.cli_score": 3,
+    "banet.cli_study": 3,
     "banet.cli_synthesize": 3,
     "pipelines": 4,
 }
@@ -208,7 +212,8 @@ before = state()
 from banet import baselines
 from banet.data import archive, augmentation, benchmark, codec, download, mini, pixels, sampling, shards
 from banet.data import synthesis, training
-from banet.scoring import evaluation, means, resume, scores, spread, table
+from banet.scoring import evaluation, folders, means, resume, scores, spread, table
+from banet.study import pairs, record, server, statistics
 after = state()
 changed = [key for key in before if before[key] != after[key]]
 assert not changed, changed

@@ -28,6 +28,7 @@ CHAMPION = "champion"  # alias: the version to use
 DIGEST = "digest"  # tag of a version: `banet.model.weights_digest`
 PROMOTED_AT = "promoted_at"  # tag: UTC, ISO 8601 with microseconds, so that text order is time order
 REASON = "promotion_reason"
+REFUSED = "not_promoted_reason"  # tag of its own: a version may have been champion before
 VERSIONS = "mlflow.modelVersions"  # MLflow's own tag of a logged model: its UI links a run to the version by it
 RECOVERED_FROM = "recovered_from_run"  # tag of a run that stands for one that this store does not know
 AGAIN = "dvc repro --force --single-item register"
@@ -139,7 +140,7 @@ def promote(store: Store, model: RegisteredModel, *, reason: str) -> None:
 
 def note_decision(store: Store, model: RegisteredModel, *, reason: str) -> None:
     """Say in a version's tags why it did not become the champion."""
-    store.client().set_model_version_tag(model.name, str(model.version), REASON, reason)
+    store.client().set_model_version_tag(model.name, str(model.version), REFUSED, reason)
 
 
 def latest_champion(store: Store) -> RegisteredModel:

@@ -9,6 +9,7 @@ from banet.tracking.registry import (
     DIGEST,
     PROMOTED_AT,
     REASON,
+    REFUSED,
     RegisteredModel,
     as_registered,
     asked,
@@ -31,7 +32,8 @@ class Version:
     aliases: tuple[str, ...]
     registered_at: datetime
     promoted_at: datetime | None
-    reason: str | None  # why it was promoted, or was not
+    reason: str | None  # why it was promoted
+    refused: str | None  # why it was not, the last time that it was a candidate
     scores: Mapping[str, float]  # of its run, by benchmark and name: `mini/restored_psnr`
 
 
@@ -55,5 +57,6 @@ def _described(client: "MlflowClient", held: "ModelVersion", aliases: Mapping[st
         registered_at=datetime.fromtimestamp(held.creation_timestamp / 1000, UTC),
         promoted_at=datetime.fromisoformat(promoted) if promoted else None,
         reason=held.tags.get(REASON),
+        refused=held.tags.get(REFUSED),
         scores={} if run is None else {key: value for key, value in run.data.metrics.items() if "/" in key},
     )

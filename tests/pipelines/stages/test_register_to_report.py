@@ -70,7 +70,7 @@ def test_the_champion_moves_only_to_a_better_candidate(
     assert worse.difference.mean == pytest.approx(worse.candidate_psnr - worse.previous_psnr)
     assert worse.difference.low <= worse.difference.mean <= worse.difference.high < 0
     tags = store.client().get_model_version(name, str(worse.candidate_version)).tags
-    assert tags["promotion_reason"] == worse.reason
+    assert tags["not_promoted_reason"] == worse.reason
     assert "is not better beyond chance than 1 on the held-out sequences: -" in worse.reason
     best, better = turn(0.0)
     assert (better.moved, better.previous_version) == (True, middling.version)
