@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from banet.cli_evaluate import add_evaluate
 from banet.cli_registry import add_registry
 from banet.cli_score import add_score
 from banet.cli_study import add_study
@@ -169,6 +170,7 @@ def _parser() -> argparse.ArgumentParser:
     add_synthesize(add, _size)
     add_registry(add)
     add_score(add)
+    add_evaluate(add)
     add_study(add)
     return parser
 

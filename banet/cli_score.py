@@ -31,19 +31,16 @@ def add_score(add: Callable[..., argparse.ArgumentParser]) -> None:
         help="gopro: PSNR and SSIM, for HIDE and own data too; realblur: aligned ones beside them",
     )
     command.add_argument("--out", type=Path, metavar="FILE", help="a table with a row an image: .csv or .parquet")
-    command.add_argument("--workers", type=_positive, help="processes (default: a core each, one for few images)")
+    command.add_argument("--workers", type=positive, help="processes (default: a core each, one for few images)")
 
 
 def _score(parsed: argparse.Namespace) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     from banet.progress import StatusLine
     from banet.scoring.folders import score_folders
-    from banet.scoring.table import ENDINGS, write_table
+    from banet.scoring.table import write_table
 
-    if parsed.out is not None and parsed.out.suffix not in ENDINGS:
-        raise DataError(f"{parsed.out}: a table of scores ends in {' or '.join(ENDINGS)}")
-    if parsed.out is not None and (parsed.out.is_dir() or not parsed.out.parent.is_dir()):
-        raise DataError(f"{parsed.out}: it must be a file in a folder that exists: name another, or create the folder")
+    require_table(parsed.out)
     line = StatusLine("score", sys.stderr)
     try:
         rows = score_folders(parsed.restored, parsed.sharp, parsed.protocol, workers=parsed.workers, report=line.count)
@@ -54,9 +51,23 @@ def _score(parsed: argparse.Namespace) -> None:
     print(format_means(rows))  # noqa: T201
 
 
+def require_table(out: Path | None) -> None:
+    """Check the name of a table before any work is done for it.
+
+    Raises:
+        DataError: another ending than a table's, or a folder that does not exist.
+    """
+    from banet.scoring.table import ENDINGS
+
+    if out is not None and out.suffix not in ENDINGS:
+        raise DataError(f"{out}: a table of scores ends in {' or '.join(ENDINGS)}")
+    if out is not None and (out.is_dir() or not out.parent.is_dir()):
+        raise DataError(f"{out}: it must be a file in a folder that exists: name another, or create the folder")
+
+
 def format_means(rows: "Sequence[ImageScores]") -> str:
     """Lay out the means over some images as a small table, with what must be said of them."""
-    from banet.scoring.means import aligned_means, means
+    from banet.scoring.means import aligned_means, compare, means
 
     plain, aligned = means(row.restored for row in rows), aligned_means(rows)
     lines = [
@@ -70,6 +81,9 @@ def format_means(rows: "Sequence[ImageScores]") -> str:
             ("SSIM aligned", _number(aligned.ssim, 4)),
             ("not aligned", str(aligned.images - aligned.aligned)),
         ]
+    if all(row.blurred is not None for row in rows):
+        main = compare(rows)
+        lines += [("blurred dB", _number(main.blurred.psnr, 2)), ("gain dB", f"{main.gain:+.2f}")]
     text = [f"mean over {len(rows)} image{'s' if len(rows) > 1 else ''}"]
     text += [f"{name:16}{value:>8}" for name, value in lines]
     if plain.identical == len(rows):
@@ -88,8 +102,9 @@ def _number(value: float, decimals: int) -> str:
     return f"{value:.{decimals}f}"
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """Read a number from 1 up."""
     number = int(text) if text.isdecimal() else 0
     if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of processes: write 1 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 up")
     return number

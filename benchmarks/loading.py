@@ -246,7 +246,7 @@ def epochs(frames: Frames) -> dict[str, Any]:
     report: dict[str, Any] = {"pairs": GOPRO_PAIRS, "segment_batches": segment_length(BATCH, CROP)}
     rate = 0.0  # batches a second of a consumer that takes them as they come
     for name in ("as fast as they come", "at half that rate"):
-        waits, seconds = consume(batches(data, count), step=0.5 / rate if rate else 0.0)
+        waits, seconds = consume(batches(data, count), step=2 / rate if rate else 0.0)
         rate = rate or len(waits) / seconds
         epoch = seconds / len(waits) * GOPRO_PAIRS / BATCH
         ends = [number * GOPRO_PAIRS // BATCH for number in range(1, count * BATCH // GOPRO_PAIRS + 1)]

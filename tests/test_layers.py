@@ -34,6 +34,7 @@ FLOORS = {
     "banet.tracking": 3,
     "banet.cli": 3,
     "banet.cli_registry": 3,
+    "banet.cli_evaluate": 3,
     "banet.cli_score": 3,
     "banet.cli_study": 3,
     "banet.cli_synthesize": 3,

@@ -15,8 +15,9 @@ from banet.data.shards import ShardFolder
 from banet.data.store import Location
 from banet.errors import ResourceError
 from banet.image import Image
-from banet.model import load_weights
-from banet.restore import restore
+from banet.model import load_weights, with_local_strips
+from banet.restore import restore, restore_in_parts
+from banet.scoring.means import PARTS, score_place
 from banet.scoring.resume import FinishedBlocks
 from banet.scoring.scores import ImageScores, Protocol, protocol_of, score, score_aligned
 from banet.scoring.spread import spread, workers_for
@@ -34,6 +35,13 @@ class Scoring:
     simple: Filter | None = None  # scored beside the model, on the blurred images of `variants[0]`
     variants: tuple[str, ...]  # which blurred images are restored; the first is the one that counts
     device: str = "cpu"
+    parts: bool = False  # eight sub-images of each image restored apart (Table 9)
+    local_crop: int | None = None  # side of the training crop over whose windows strips average, pixels
+
+    @property
+    def place(self) -> str:
+        """What MLflow's names of these scores begin with."""
+        return score_place(self.benchmark.name, parts=PARTS if self.parts else 1, local_crop=self.local_crop)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +135,10 @@ def _blocks(scoring: Scoring, rows: Sequence[Row]) -> Iterator[Block]:
 
 def _open(scoring: Scoring) -> Callable[[Block], list[ImageScores]]:
     """Load the model and open the shards, once a process."""
-    restoring = partial(restore, load_weights(scoring.weights).to(scoring.device))
+    network = load_weights(scoring.weights)
+    if scoring.local_crop is not None:
+        network = with_local_strips(network, scoring.local_crop)
+    restoring = partial(restore_in_parts if scoring.parts else restore, network.to(scoring.device))
     shards = ShardFolder(scoring.shards)
 
     def work(block: Block) -> list[ImageScores]:

@@ -6,11 +6,13 @@ An image that equals its sharp one has an infinite PSNR. It is counted, and left
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from banet.scoring.scores import AlignedScores, ImageScores, Scores
+
+PARTS = 8  # sub-images of Table 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,3 +97,34 @@ def _gain(pairs: Sequence[tuple[Scores, Scores]]) -> float:
     finite = [pair for pair in pairs if all(math.isfinite(s.psnr) for s in pair)] or pairs
     before, after = means(pair[0] for pair in finite).psnr, means(pair[1] for pair in finite).psnr
     return 0.0 if before == after else after - before
+
+
+def score_place(benchmark: str, *, parts: int = 1, local_crop: int | None = None) -> str:
+    """What the names of a run's metrics begin with.
+
+    Args:
+        benchmark: its name.
+        parts: sub-images that each image was restored in, apart (Table 9).
+        local_crop: side of the training crop over whose windows strips averaged, pixels.
+    """
+    local = f"/local{local_crop}" if local_crop is not None else ""
+    return f"{benchmark}{f'/parts{parts}' if parts > 1 else ''}{local}"
+
+
+def score_name(place: str) -> str:
+    """The metric of a run that holds the mean PSNR of restored test images, dB."""
+    return f"{place}/restored_psnr"
+
+
+def named_means(scores: Sequence[ImageScores], place: str) -> dict[str, float]:
+    """Means as a run's metrics: `mini/restored_psnr`, ...; finite values alone, as MLflow's charts need them."""
+    main = compare(scores)
+    values = {f"{place}/blurred_{name}": value for name, value in asdict(main.blurred).items()}
+    values |= {f"{place}/restored_{name}": value for name, value in asdict(main.restored).items()}
+    values |= {f"{place}/gain_{name}": part.gain for name, part in compare_strata(scores).items()}
+    values |= {f"{place}/gain": main.gain}
+    aligned = aligned_means(scores)
+    if aligned is not None:
+        values |= {f"{place}/restored_aligned_{name}": getattr(aligned, name) for name in ("psnr", "ssim")}
+        values |= {f"{place}/restored_aligned": aligned.aligned}
+    return {name: value for name, value in values.items() if math.isfinite(value)}

@@ -3,9 +3,14 @@
 import re
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from banet.errors import ModelError
 from banet.model import BANet, load_weights
+
+if TYPE_CHECKING:
+    from banet.tracking.registry import RegisteredModel
+    from banet.tracking.store import Store
 
 _ADDRESS = re.compile(r"models:/+(?P<name>[^/@]+)(?:/(?P<version>\d+)|@(?P<alias>[^/@]+))")
 
@@ -26,11 +31,25 @@ def load_model(source: str | Path) -> BANet:
     """
     if not str(source).startswith("models:"):
         return load_weights(Path(source))
-    address = _ADDRESS.fullmatch(str(source))
+
+    from banet.tracking.registry import pull
+
+    store, model = find_registered(str(source))
+    with tempfile.TemporaryDirectory() as folder:
+        return load_weights(pull(store, model.name, model.version, Path(folder) / "weights"))
+
+
+def find_registered(source: str) -> tuple["Store", "RegisteredModel"]:
+    """Look up the version that an address in the registry names, and the store that holds it.
+
+    Raises:
+        ModelError, ConfigError, ServiceError: as `load_model`.
+    """
+    address = _ADDRESS.fullmatch(source)
     if address is None:
         raise ModelError(f"{source} is no address of a model: write models:/NAME@champion or models:/NAME/VERSION")
 
-    from banet.tracking.registry import find, find_alias, pull
+    from banet.tracking.registry import find, find_alias
     from banet.tracking.store import connect
 
     store = connect()
@@ -39,7 +58,5 @@ def load_model(source: str | Path) -> BANet:
         model = find_alias(store, name, address["alias"])
         if model is None:
             raise ModelError(f"{source} is not in the store {store.shown}: run `make demo`, or name another model")
-    else:
-        model = find(store, name, address["version"])
-    with tempfile.TemporaryDirectory() as folder:
-        return load_weights(pull(store, name, model.version, Path(folder) / "weights"))
+        return store, model
+    return store, find(store, name, address["version"])

@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Iterator, Sequence
 
+from banet.scoring.means import score_name, score_place
 from banet.tracking.runs import RunScores
 from pipelines.report.comparison import PAPER, published_cell
 from pipelines.report.formats import NO_VALUE, Row, Table
@@ -42,18 +43,8 @@ def ablation_table(published: PublishedTable, runs: Sequence[RunScores]) -> Tabl
     )
 
 
-def score_name(benchmark: str, parts: int = _WHOLE) -> str:
-    """The metric of a run that holds the mean PSNR of the benchmark's restored test images, dB.
-
-    Args:
-        benchmark: its name.
-        parts: sub-images that each image was restored in, apart (Table 9).
-    """
-    return f"{benchmark}/restored_psnr" if parts == _WHOLE else f"{benchmark}/parts{parts}/restored_psnr"
-
-
 def _scores(runs: Sequence[RunScores], group: _Group, row: PublishedRow, parts: int) -> Iterator[float]:
-    name = score_name(group[0], parts)
+    name = score_name(score_place(group[0], parts=parts))
     for run in runs:
         if (run.benchmark, run.recipe) == group and run.model == row.model and name in run.metrics:
             yield run.metrics[name]

@@ -21,7 +21,7 @@ from banet.model import BANet, load_weights
 from banet.progress import StatusLine
 from banet.restore import restore
 from banet.scoring.evaluation import Scoring, score_benchmark
-from banet.scoring.means import aligned_means, compare, compare_filtered, compare_strata
+from banet.scoring.means import aligned_means, compare, compare_filtered, compare_strata, named_means
 from banet.scoring.resume import FinishedBlocks, finished_blocks
 from banet.scoring.scores import ImageScores
 from banet.scoring.table import write_table
@@ -117,7 +117,7 @@ def evaluate(
         samples = _write_samples(result, network, data, rows, partial_folder)
         _write_scores(partial_folder, _report(result, model, samples), scores)
     kept.remove()
-    log_metrics(store, model.run_id, _logged(result))
+    log_metrics(store, model.run_id, named_means(result.scores, benchmark.name))
     log_files(store, model.run_id, [out / METRICS, out / IMAGES[0]], folder=f"evaluate/{benchmark.name}")
     return result
 
@@ -218,20 +218,6 @@ def _write_samples(
             )
         )
     return tuple(samples)
-
-
-def _logged(result: Evaluation) -> dict[str, float]:
-    """Names as MLflow shows them: `mini/restored_psnr`, …; finite values alone, as MLflow's charts need them."""
-    main, prefix = compare(result.scores), result.benchmark.name
-    values = {f"{prefix}/blurred_{name}": value for name, value in asdict(main.blurred).items()}
-    values |= {f"{prefix}/restored_{name}": value for name, value in asdict(main.restored).items()}
-    values |= {f"{prefix}/gain_{name}": part.gain for name, part in compare_strata(result.scores).items()}
-    values |= {f"{prefix}/gain": main.gain}
-    aligned = aligned_means(result.scores)
-    if aligned is not None:
-        values |= {f"{prefix}/restored_aligned_{name}": getattr(aligned, name) for name in ("psnr", "ssim")}
-        values |= {f"{prefix}/restored_aligned": aligned.aligned}
-    return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
 def main() -> None:

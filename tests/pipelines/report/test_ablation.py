@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
+from banet.scoring.means import score_name, score_place
 from banet.tracking.runs import RunScores
 from pipelines.report import ReportInputs
-from pipelines.report.ablation import ABLATIONS, ablation_table, score_name
+from pipelines.report.ablation import ABLATIONS, ablation_table
 from pipelines.report.every_table import paper_tables
 from pipelines.report.formats import Table
 from pipelines.report.published import PublishedTable
@@ -15,7 +16,7 @@ Read = Callable[..., ReportInputs]
 
 
 def run(model: str, psnr: float | None, *, benchmark: str = "mini", recipe: str = "short", parts: int = 1) -> RunScores:
-    metrics = {"loss": 0.1} | ({score_name(benchmark, parts): psnr} if psnr is not None else {})
+    metrics = {"loss": 0.1} | ({score_name(score_place(benchmark, parts=parts)): psnr} if psnr is not None else {})
     return RunScores(run_id="r", model=model, benchmark=benchmark, recipe=recipe, metrics=metrics)
 
 

@@ -1,0 +1,98 @@
+"""`banet evaluate`: the scores of any weights on a benchmark, the same as scoring them image by image."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from banet.cli import main
+from banet.data.shards import ShardFolder, read_pairs
+from banet.metrics import psnr
+from banet.model import BANet, BANetConfig, save_weights, with_local_strips
+from banet.restore import restore, restore_in_parts
+from banet.scoring.table import read_table
+from banet.tracking.registry import register
+from banet.tracking.store import connect
+
+TINY = BANetConfig(name="tiny", stem_channels=4, channels=4, modules=1, fusion_channels=2)
+MANIFEST = """
+name: tiny
+layout: folders
+splits: {train: {blurred: a, sharp: b}, test: {blurred: c, sharp: d}}
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, make_shards: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a manifest, its shards and weights."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    (tmp_path / "data/benchmarks").mkdir(parents=True)
+    (tmp_path / "data/benchmarks/tiny.yaml").write_text(MANIFEST)
+    make_shards(("a", "b"), split="test", size=(36, 44), name="data/shards/tiny")
+    save_weights(BANet(TINY), tmp_path / "weights")
+    return tmp_path
+
+
+def mean_psnr(checkout: Path, restoring: Callable[..., np.ndarray]) -> float:  # type: ignore[type-arg]
+    pairs = read_pairs(checkout / "data/shards/tiny", split="test")
+    return float(np.mean([psnr(restoring(pair.images["blur"]), pair.images["sharp"]) for pair in pairs]))
+
+
+@pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")
+@pytest.mark.parametrize("options", [(), ("--sub-images",), ("--local-crop", "16")])
+def test_the_means_are_those_of_the_images(
+    checkout: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
+) -> None:
+    from banet.model import load_weights
+
+    network = load_weights(checkout / "weights")
+    expected = {
+        (): lambda image: restore(network, image),
+        ("--sub-images",): lambda image: restore_in_parts(network, image),
+        ("--local-crop", "16"): lambda image: restore(with_local_strips(network, 16), image),
+    }[options]
+    assert main(["evaluate", "weights", "tiny", "--out", "scores.csv", *options]) == 0
+    rows = read_table(checkout / "scores.csv")
+    assert [row.key for row in rows] == [row.key for row in ShardFolder(checkout / "data/shards/tiny").rows("test")]
+    wanted = mean_psnr(checkout, expected)
+    assert np.mean([row.restored.psnr for row in rows]) == pytest.approx(wanted)
+    printed = re.search(r"^PSNR dB +(\S+)$", capsys.readouterr().out, re.MULTILINE)
+    assert printed is not None
+    assert printed[1] == f"{wanted:.2f}"
+    assert list((checkout / ".runs").glob("*")) == []
+
+
+@pytest.mark.filterwarnings("ignore:.*:DeprecationWarning", "ignore:The ``noload`` loader strategy")
+def test_a_registered_versions_run_gets_the_means(checkout: Path) -> None:
+    store = connect()
+    model = register(store, checkout / "weights", name="banet-tiny", run_id="")
+    assert main(["evaluate", f"models:/banet-tiny/{model.version}", "tiny"]) == 0
+    assert main(["evaluate", f"models:/banet-tiny/{model.version}", "tiny", "--sub-images"]) == 0
+    found = store.client().get_run(model.run_id).data.metrics
+    assert found["tiny/restored_psnr"] != found["tiny/parts8/restored_psnr"]
+    assert found["tiny/gain"] == pytest.approx(found["tiny/restored_psnr"] - found["tiny/blurred_psnr"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("nowhere", "tiny"), r"nowhere"),
+        (("weights", "other"), r"there is no benchmark 'other': data/benchmarks knows tiny"),
+        (("weights", "tiny", "--shards", "empty"), r"empty holds no shards \(summary.json is missing\)"),
+        (("weights", "tiny", "--variant", "blur_gamma"), r"--variant blur_gamma: tiny has blur"),
+        (("weights", "tiny", "--out", "scores.txt"), r"scores.txt: a table of scores ends in"),
+        (("weights", "tiny", "--out", "no/scores.csv"), r"no/scores.csv: it must be a file in a folder that exists"),
+        (("models:/banet-none/1", "tiny"), r"banet-none"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*:DeprecationWarning", "ignore:The ``noload`` loader strategy")
+def test_bad_input_is_one_line(
+    checkout: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str
+) -> None:
+    assert main(["evaluate", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert re.match(rf"error: .*{said}", error)
+    assert error.count("\n") == 1
