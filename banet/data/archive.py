@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from banet.data.archive_base import Archive
+from banet.data.archive_base import Archive, complete_pairs
 from banet.data.layouts import SHARP, PairMembers
 from banet.data.listing import HEADER, ListedFiles
 from banet.data.members import (
@@ -110,15 +110,7 @@ class ZipArchive(Archive):
     ) -> Iterator[tuple[PairMembers, dict[str, bytes]]]:
         """Yield pairs in order with the bytes of their images."""
         found: list[str] = []
-        for pair in pairs:
-            contents = {}
-            for kind, name in pair.members.items():
-                try:
-                    contents[kind] = self._content(name)
-                except BadMemberError as error:
-                    found.append(str(error))
-            if len(contents) == len(pair.members):
-                yield pair, contents
+        yield from complete_pairs(pairs, self._content, found)
         self._report(found, problems)
 
     def require_whole(self) -> None:

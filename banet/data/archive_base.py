@@ -1,13 +1,13 @@
 """What every archive of a benchmark offers, whatever packs it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
 from banet.data.benchmark import Benchmark
 from banet.data.layouts import PairMembers, find_pairs
-from banet.data.members import FETCH_AGAIN, LARGEST_MEMBER, UNTRUSTED, Member, summary, untrusted
+from banet.data.members import FETCH_AGAIN, LARGEST_MEMBER, UNTRUSTED, BadMemberError, Member, summary, untrusted
 from banet.errors import DataError
 
 
@@ -119,3 +119,24 @@ class Archive(ABC):
         """Raise what is wrong as one line."""
         if problems:
             raise DataError(f"{self.path}: {summary(problems)}: {FETCH_AGAIN}")
+
+
+def complete_pairs(
+    pairs: Iterable[PairMembers], content: Callable[[str], bytes], problems: list[str]
+) -> Iterator[tuple[PairMembers, dict[str, bytes]]]:
+    """Yield pairs whose members can all be read, in order; `problems` gets why the others cannot.
+
+    Args:
+        pairs: to read.
+        content: gives a member's bytes, or raises BadMemberError.
+        problems: a line a bad member.
+    """
+    for pair in pairs:
+        contents = {}
+        for kind, name in pair.members.items():
+            try:
+                contents[kind] = content(name)
+            except BadMemberError as error:
+                problems.append(str(error))
+        if len(contents) == len(pair.members):
+            yield pair, contents

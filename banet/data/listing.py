@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from banet.data.archive_base import Archive
+from banet.data.archive_base import Archive, complete_pairs
 from banet.data.benchmark import Benchmark
 from banet.data.layouts import SHARP, PairMembers
 from banet.data.members import LARGEST_MEMBER, BadMemberError, Member, as_text, empty, shown, summary, too_large
@@ -100,15 +100,7 @@ class ListedFiles(Archive):
     ) -> Iterator[tuple[PairMembers, dict[str, bytes]]]:
         """Yield pairs in order with the bytes of their images, verified; several processes may read parts of them."""
         found: list[str] = []
-        for pair in pairs:
-            contents = {}
-            for kind, name in pair.members.items():
-                try:
-                    contents[kind] = self._content(name)
-                except BadMemberError as error:
-                    found.append(str(error))
-            if len(contents) == len(pair.members):
-                yield pair, contents
+        yield from complete_pairs(pairs, self._content, found)
         if problems is not None and found:
             found[0] += f" ({self.remedy})"  # for a caller that cannot know
         self._report(found, problems)
