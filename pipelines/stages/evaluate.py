@@ -33,6 +33,7 @@ from pipelines.stages.outputs import (
     METRICS,
     REGISTERED,
     REPORTS,
+    SCORES,
     EvaluationReport,
     FilterReport,
     Sample,
@@ -80,7 +81,8 @@ def evaluate(
         shards: the benchmark's.
         storage: where scores lie until all are there: an interrupted evaluation goes on.
         store: MLflow's; the run that made the model gets metrics and table.
-        out: gets `metrics.json`, the table with a row an image (Parquet and CSV), and samples; replaced as a whole.
+        out: gets `metrics.json`, the few numbers of it in `scores.json`, a table with a row an image (Parquet, CSV),
+            and samples; replaced as a whole.
         trained_on: variant that the model was trained on; it is scored if the benchmark has it, else its first.
         workers: processes; by the work, if None.
         device: of torch.
@@ -158,6 +160,7 @@ def _best_filter(data: ShardFolder, variant: str) -> Filter | None:
 
 def _write_scores(folder: Path, report: EvaluationReport, scores: list[ImageScores]) -> None:
     write_json(folder / METRICS, report)
+    write_json(folder / SCORES, report.headline)
     for name in IMAGES:
         write_table(folder / name, scores)
 

@@ -23,6 +23,7 @@ REGISTERED = "registered.json"
 PROMOTION = "promotion.json"
 EVALUATIONS = "evaluate"  # a folder a benchmark
 METRICS = "metrics.json"
+SCORES = "scores.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +84,20 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Headline:
+    """The few numbers of an evaluation that one compares experiments by; DVC's metrics."""
+
+    psnr: float  # dB, of the restored images
+    gain: float  # dB
+    ssim_matlab3d: float
+    ssim_channel: float
+    aligned_psnr: float | None = None  # dB, where the protocol is RealBlur's
+    aligned_ssim: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationReport:
-    """One registered version on one benchmark; DVC's metrics."""
+    """One registered version on one benchmark."""
 
     benchmark: str
     variant: str  # of the blurred images that were scored
@@ -100,6 +113,18 @@ class EvaluationReport:
     samples: tuple[Sample, ...]
     trained_variant: str | None = None  # that the model was trained on; None where nobody knows
     realblur: AlignedMeans | None = None  # of the restored images, where the protocol is RealBlur's
+
+    @property
+    def headline(self) -> Headline:
+        """The few numbers."""
+        return Headline(
+            psnr=self.restored.psnr,
+            gain=self.gain,
+            ssim_matlab3d=self.restored.ssim_matlab3d,
+            ssim_channel=self.restored.ssim_channel,
+            aligned_psnr=None if self.realblur is None else self.realblur.psnr,
+            aligned_ssim=None if self.realblur is None else self.realblur.ssim,
+        )
 
 
 def write_json(path: Path, value: object) -> None:

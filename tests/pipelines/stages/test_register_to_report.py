@@ -124,6 +124,11 @@ def test_evaluate_scores_what_the_registry_holds_and_report_shows_it(
     restored = [psnr(restore(network, pair.images["blur"]), pair.images["sharp"]) for pair in pairs]
     assert metrics["restored"]["psnr"] == pytest.approx(np.mean(restored))
     assert metrics["images"] == 4
+    few = json.loads((out / "scores.json").read_text())
+    assert few == {
+        **{name: metrics["restored"][name] for name in ("psnr", "ssim_matlab3d", "ssim_channel")},
+        **{"gain": metrics["gain"], "aligned_psnr": None, "aligned_ssim": None},
+    }
     assert len(list((out / "samples").glob("*_attention.jpg"))) == 2
     assert metrics["gain"] == pytest.approx(metrics["restored"]["psnr"] - metrics["blurred"]["psnr"])
     assert {stratum: part["images"] for stratum, part in metrics["strata"].items()} == {"long": 2, "short": 2}
