@@ -1,5 +1,6 @@
 """What several parts of the tests share: one Ray for the session, and shards of a few tiny pairs."""
 
+import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -7,8 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from banet.data.frames import QUIET_DECODER
 from banet.data.shard_writer import ShardWriter
 from banet.data.shards import Pair
+
+os.environ.setdefault(*QUIET_DECODER)  # read once a process, by whichever test opens a video first
 
 
 @pytest.fixture(scope="session")

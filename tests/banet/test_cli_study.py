@@ -32,9 +32,13 @@ def folders(tmp_path: Path) -> list[str]:
 @contextmanager
 def running(arguments: list[str], end: signal.Signals) -> Iterator[tuple[str, str, subprocess.Popen[str]]]:
     """What the command printed at first, its address, and itself; it gets the signal at the end."""
+    ours = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # tests in the background ignore it, and so would it
     process = subprocess.Popen(
         [sys.executable, "-m", "banet.cli", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+    signal.signal(signal.SIGINT, ours)
     assert process.stdout is not None
     assert process.stderr is not None
     try:
@@ -43,10 +47,13 @@ def running(arguments: list[str], end: signal.Signals) -> Iterator[tuple[str, st
         yield first, re.findall(r"http://127\.0\.0\.1:\d+/", second)[0], process
     finally:
         process.send_signal(end)
-        process.wait(timeout=20)
-        process.stderr.close()
-        rest = process.stdout.read()
-        process.stdout.close()
+        try:
+            process.wait(timeout=20)
+        finally:
+            process.kill()
+            process.stderr.close()
+            rest = process.stdout.read()
+            process.stdout.close()
     assert ("choices in" in rest) == (end == signal.SIGINT)
 
 
