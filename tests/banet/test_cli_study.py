@@ -34,7 +34,7 @@ def running(arguments: list[str], end: signal.Signals) -> Iterator[tuple[str, st
     """What the command printed at first, its address, and itself; it gets the signal at the end."""
     ours = signal.signal(
         signal.SIGINT, signal.default_int_handler
-    )  # tests in the background ignore it, and so would it
+    )  # else ignored where the tests are
     process = subprocess.Popen(
         [sys.executable, "-m", "banet.cli", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
