@@ -32,9 +32,7 @@ def folders(tmp_path: Path) -> list[str]:
 @contextmanager
 def running(arguments: list[str], end: signal.Signals) -> Iterator[tuple[str, str, subprocess.Popen[str]]]:
     """What the command printed at first, its address, and itself; it gets the signal at the end."""
-    ours = signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # else ignored where the tests are
+    ours = signal.signal(signal.SIGINT, signal.default_int_handler)  # else ignored where the tests are
     process = subprocess.Popen(
         [sys.executable, "-m", "banet.cli", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
