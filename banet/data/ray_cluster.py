@@ -19,27 +19,27 @@ OWN_CLUSTER = {"idle_worker_killing_time_threshold_ms": 3_600_000}
 
 
 def start_ray() -> None:
-    """Connect to the cluster that RAY_ADDRESS names or that runs on this machine, else start one here.
+    """Connect to the cluster that RAY_ADDRESS names or that `ray start` runs here, else start one for this process.
 
     Raises:
-        ServiceError: the cluster that RAY_ADDRESS names does not answer.
+        ServiceError: the cluster does not answer.
     """
     if not ray.is_initialized():
         quiet = ray.LoggingConfig(log_level="ERROR")  # the progress is ours to tell
         try:
-            ray.init(address="auto", logging_level="ERROR", logging_config=quiet)
-        except ConnectionError as error:
-            _start_own(quiet, str(error))
+            ray.init(include_dashboard=False, logging_level="ERROR", logging_config=quiet, _system_config=OWN_CLUSTER)
+        except ValueError:  # there is a cluster, whose settings are its own
+            _connect(quiet)
         token = Path.home() / ".ray" / "auth_token"  # Ray listens on all interfaces, and lets everybody read this
         if token.is_file():
             token.chmod(0o600)
 
 
-def _start_own(logging: ray.LoggingConfig, why: str) -> None:
+def _connect(logging: ray.LoggingConfig) -> None:
     try:
-        ray.init(include_dashboard=False, logging_level="ERROR", logging_config=logging, _system_config=OWN_CLUSTER)
-    except ValueError:  # RAY_ADDRESS names one
-        raise ServiceError(f"the Ray cluster of RAY_ADDRESS does not answer ({' '.join(why.split())})") from None
+        ray.init(logging_level="ERROR", logging_config=logging)
+    except ConnectionError as error:
+        raise ServiceError(f"the Ray cluster does not answer ({' '.join(str(error).split())}): RAY_ADDRESS") from None
 
 
 def map_here(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
