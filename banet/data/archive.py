@@ -7,16 +7,14 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from banet.data.archive_base import Archive, complete_pairs
+from banet.data.archive_base import Archive, RandomArchive
 from banet.data.layouts import SHARP, PairMembers
 from banet.data.listing import HEADER, ListedFiles
 from banet.data.members import (
-    FETCH_AGAIN,
     LARGEST_MEMBER,
     NAMED_MEMBERS,
     BadMemberError,
     Member,
-    as_text,
     empty,
     points_outside,
     shown,
@@ -75,7 +73,7 @@ def open_archive(path: Path) -> Archive:
         raise DataError(f"{path} is {what}: delete it and run the fetch stage again") from None
 
 
-class ZipArchive(Archive):
+class ZipArchive(RandomArchive):
     """A ZIP; its members are read in any order."""
 
     def __init__(self, path: Path) -> None:
@@ -93,25 +91,6 @@ class ZipArchive(Archive):
             for info in self.file.infolist()
             if not info.is_dir() or points_outside(info.filename)
         ]
-
-    def read(self, member: str) -> bytes:
-        """Read one member, its checksum verified."""
-        try:
-            return self._content(member)
-        except BadMemberError as error:
-            raise DataError(f"{self.path}: {error}: {FETCH_AGAIN}") from None
-
-    def text(self, member: str) -> str:
-        """Read a list file."""
-        return as_text(self.path, member, self.read(member))
-
-    def read_pairs(
-        self, pairs: list[PairMembers], problems: list[str] | None = None
-    ) -> Iterator[tuple[PairMembers, dict[str, bytes]]]:
-        """Yield pairs in order with the bytes of their images."""
-        found: list[str] = []
-        yield from complete_pairs(pairs, self._content, found)
-        self._report(found, problems)
 
     def require_whole(self) -> None:
         """Read every member once and verify its checksum."""

@@ -1,13 +1,22 @@
 """What every archive of a benchmark offers, whatever packs it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
 from banet.data.benchmark import Benchmark
 from banet.data.layouts import PairMembers, find_pairs
-from banet.data.members import FETCH_AGAIN, LARGEST_MEMBER, UNTRUSTED, BadMemberError, Member, summary, untrusted
+from banet.data.members import (
+    FETCH_AGAIN,
+    LARGEST_MEMBER,
+    UNTRUSTED,
+    BadMemberError,
+    Member,
+    as_text,
+    summary,
+    untrusted,
+)
 from banet.errors import DataError
 
 
@@ -16,6 +25,11 @@ class Archive(ABC):
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    @property
+    def remedy(self) -> str:
+        """What to do about members that cannot be read."""
+        return FETCH_AGAIN
 
     def __enter__(self) -> Self:
         return self
@@ -118,25 +132,39 @@ class Archive(ABC):
     def _require_none(self, problems: list[str]) -> None:
         """Raise what is wrong as one line."""
         if problems:
-            raise DataError(f"{self.path}: {summary(problems)}: {FETCH_AGAIN}")
+            raise DataError(f"{self.path}: {summary(problems)}: {self.remedy}")
 
 
-def complete_pairs(
-    pairs: Iterable[PairMembers], content: Callable[[str], bytes], problems: list[str]
-) -> Iterator[tuple[PairMembers, dict[str, bytes]]]:
-    """Yield pairs whose members can all be read, in order; `problems` gets why the others cannot.
+class RandomArchive(Archive):
+    """An archive whose members are read in any order, parts of it also by several processes at once."""
 
-    Args:
-        pairs: to read.
-        content: gives a member's bytes, or raises BadMemberError.
-        problems: a line a bad member.
-    """
-    for pair in pairs:
-        contents = {}
-        for kind, name in pair.members.items():
-            try:
-                contents[kind] = content(name)
-            except BadMemberError as error:
-                problems.append(str(error))
-        if len(contents) == len(pair.members):
-            yield pair, contents
+    @abstractmethod
+    def _content(self, name: str) -> bytes:
+        """Read one member, verified, or raise BadMemberError."""
+
+    def read(self, member: str) -> bytes:
+        """Read one member, verified."""
+        try:
+            return self._content(member)
+        except BadMemberError as error:
+            raise DataError(f"{self.path}: {error}: {self.remedy}") from None
+
+    def text(self, member: str) -> str:
+        """Read a list file, verified."""
+        return as_text(self.path, member, self.read(member))
+
+    def read_pairs(
+        self, pairs: list[PairMembers], problems: list[str] | None = None
+    ) -> Iterator[tuple[PairMembers, dict[str, bytes]]]:
+        """Yield pairs in order with the bytes of their images, verified."""
+        found: list[str] = []
+        for pair in pairs:
+            contents = {}
+            for kind, name in pair.members.items():
+                try:
+                    contents[kind] = self._content(name)
+                except BadMemberError as error:
+                    found.append(str(error))
+            if len(contents) == len(pair.members):
+                yield pair, contents
+        self._report(found, problems)

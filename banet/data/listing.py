@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from banet.data.archive_base import Archive, complete_pairs
+from banet.data.archive_base import RandomArchive
 from banet.data.benchmark import Benchmark
 from banet.data.layouts import SHARP, PairMembers
-from banet.data.members import LARGEST_MEMBER, BadMemberError, Member, as_text, empty, shown, summary, too_large
+from banet.data.members import LARGEST_MEMBER, BadMemberError, Member, empty, shown, summary, too_large
 from banet.data.pair_archive import Report
 from banet.data.partial import sha256_of
 from banet.errors import DataError
@@ -64,7 +64,7 @@ def write_listing(path: Path, pairs: Sequence[PairMembers], *, report: Report | 
             raise DataError(summary(problems))
 
 
-class ListedFiles(Archive):
+class ListedFiles(RandomArchive):
     """The files of a listing; its members are their absolute paths."""
 
     def __init__(self, path: Path) -> None:
@@ -83,27 +83,6 @@ class ListedFiles(Archive):
     def members(self) -> list[Member]:
         """List the files with the sizes that they had."""
         return [Member(file.path, file.bytes, file.bytes) for file in self._files.values()]
-
-    def read(self, member: str) -> bytes:
-        """Read one file, verified."""
-        try:
-            return self._content(member)
-        except BadMemberError as error:
-            raise DataError(f"{self.path}: {error}: {self.remedy}") from None
-
-    def text(self, member: str) -> str:
-        """Read a file of text, verified."""
-        return as_text(self.path, member, self.read(member))
-
-    def read_pairs(
-        self, pairs: list[PairMembers], problems: list[str] | None = None
-    ) -> Iterator[tuple[PairMembers, dict[str, bytes]]]:
-        """Yield pairs in order with the bytes of their images, verified; several processes may read parts of them."""
-        found: list[str] = []
-        yield from complete_pairs(pairs, self._content, found)
-        if problems is not None and found:
-            found[0] += f" ({self.remedy})"  # for a caller that cannot know
-        self._report(found, problems)
 
     def require_whole(self) -> None:
         """Read every file once and verify it."""
@@ -129,10 +108,6 @@ class ListedFiles(Archive):
             [f"{'/'.join(at)} lacks {kind}" for at, has in members.items() for kind in kinds if kind not in has]
         )
         return [PairMembers(split=at[0], sequence=at[1], frame=at[2], members=has) for at, has in members.items()]
-
-    def _require_none(self, problems: list[str]) -> None:
-        if problems:
-            raise DataError(f"{self.path}: {summary(problems)}: {self.remedy}")
 
     def _content(self, name: str) -> bytes:
         file = self._files.get(name)

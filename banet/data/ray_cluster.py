@@ -8,6 +8,7 @@ from typing import TypeVar
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from banet.data.codec import use_threads
 from banet.errors import BanetError, ServiceError
 
 T = TypeVar("T")
@@ -57,7 +58,12 @@ def map_here(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     start_ray()
     node = ray.get_runtime_context().get_node_id()
     near = NodeAffinitySchedulingStrategy(node_id=node, soft=True)
-    task = ray.remote(work).options(num_cpus=1, scheduling_strategy=near)
+
+    def alone(item: T) -> R:
+        use_threads(1)  # the processes share the cores already
+        return work(item)
+
+    task = ray.remote(alone).options(num_cpus=1, scheduling_strategy=near)
     room = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
     under_way: deque[ray.ObjectRef[R]] = deque()
     try:

@@ -18,6 +18,7 @@ import ray
 import torch
 from torch import Tensor
 
+from banet.data.codec import use_threads
 from banet.data.sampling import RankSlice
 from banet.data.training import TrainingSet
 
@@ -131,6 +132,7 @@ def _chunks(data: TrainingSet, part: RankSlice, crop: int, first: int, end: int)
     cut = _Cut.of(part.size, crop)
 
     def samples(block: dict[str, npt.NDArray[np.int64]]) -> dict[str, npt.NDArray[np.uint8]]:
+        use_threads(1)  # in Ray's worker: the processes share the cores already
         begin = int(block["item"][0])
         j = np.arange(begin * part.size, min(begin + cut.task, end) * part.size)
         blurred, sharp = data.samples(part.numbers(j), crop)

@@ -44,7 +44,8 @@ class ShardResult:
     """What came of a job."""
 
     shard: WrittenShard
-    problems: tuple[str, ...]  # members that are no good; with any the shard is not to be used
+    unread: tuple[str, ...]  # members that the archive does not give
+    refused: tuple[str, ...]  # members that are no images of a benchmark; with either the shard is not to be used
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,7 +58,7 @@ class Plan:
     variants: tuple[str, ...]
     storage: Storage
     numbers: Counter[str]  # split: shards there already, counted on
-    problems: list[str] = field(default_factory=list)  # what the plan itself could not read
+    unread: list[str] = field(default_factory=list)  # members that the archive did not give
 
     def jobs(self) -> Iterator[ShardJob]:
         """Yield the jobs in order; each is made when it is asked for."""
@@ -84,7 +85,7 @@ class Plan:
         sequential = isinstance(self.archive, TarArchive)
         coming: Iterable[tuple[PairMembers, Contents]] = ((pair, {}) for pair in self.pairs)
         if sequential:
-            coming = self.archive.read_pairs(self.pairs, self.problems)
+            coming = self.archive.read_pairs(self.pairs, self.unread)
 
         def taken(split: str) -> tuple[list[PairMembers], list[Contents] | None]:
             held.pop(split)
@@ -106,22 +107,23 @@ def make_shard(job: ShardJob) -> ShardResult:
     Raises:
         OSError: the disk is full, or cannot be used.
     """
-    problems: list[str] = []
+    unread: list[str] = []
+    refused: list[str] = []
     if job.contents is None:
-        read = _opened(job.archive, job.archive.stat().st_mtime_ns).read_pairs(list(job.pairs), problems)
+        read = _opened(job.archive, job.archive.stat().st_mtime_ns).read_pairs(list(job.pairs), unread)
     else:
         read = zip(job.pairs, job.contents, strict=True)
-    shard = write_shard(job.out, _decoded(job, read, problems), job.variants, job.storage)
-    return ShardResult(shard, tuple(problems))
+    shard = write_shard(job.out, _decoded(job, read, refused), job.variants, job.storage)
+    return ShardResult(shard, tuple(unread), tuple(refused))
 
 
-def _decoded(job: ShardJob, read: Iterable[tuple[PairMembers, Contents]], problems: list[str]) -> Iterator[NewPair]:
+def _decoded(job: ShardJob, read: Iterable[tuple[PairMembers, Contents]], refused: list[str]) -> Iterator[NewPair]:
     for pair, contents in read:
         try:
             images = {kind: decode(contents[kind], pair.members[kind]) for kind in (SHARP, *job.variants)}
             require_equal_sizes(images, pair.key)
         except DataError as error:
-            problems.append(str(error))
+            refused.append(str(error))
             continue
         yield NewPair(
             pair=Pair(key=pair.key, split=pair.split, sequence=pair.sequence, images=images),

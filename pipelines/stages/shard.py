@@ -62,18 +62,20 @@ def shard(
 
 def _made(plan: Plan, *, parallel: bool) -> Iterator[WrittenShard]:
     """Yield the shards of an archive in order, all of them good."""
-    problems: list[str] = []
+    refused: list[str] = []
     done, line = 0, StatusLine(plan.archive.path.name, sys.stderr)
     try:
         for result in _spreader(parallel=parallel)(make_shard, plan.jobs()):
-            problems += result.problems
+            plan.unread += result.unread
+            refused += result.refused
             done += result.shard.file.rows
             line.count(done, len(plan.pairs))
             yield result.shard
     finally:
         line.close()
-    if problems := plan.problems + problems:
-        raise DataError(f"{plan.archive.path}: {summary(problems)}")
+    if problems := plan.unread + refused:  # what is refused says itself what to do
+        remedy = f": {plan.archive.remedy}" if plan.unread else ""
+        raise DataError(f"{plan.archive.path}: {summary(problems)}{remedy}")
 
 
 def _spreader(

@@ -14,7 +14,9 @@ import pytest
 from banet.data import sharding
 from banet.data.benchmark import ArchiveSource, Benchmark
 from banet.data.codec import encode_png
+from banet.data.own_data import write_own
 from banet.data.shards import ShardFolder
+from banet.data.splits import OwnSplit
 from banet.errors import DataError, ResourceError
 from banet.image import Image
 from banet.metrics import ssim_matlab3d
@@ -155,6 +157,7 @@ def test_all_bad_members_of_all_splits_are_told_in_one_line(
     assert "\n" not in told
     for said in expected:
         assert said in told
+    assert told.endswith(": fetch the archive again")  # an empty member is the archive's fault
     assert contents(out) == {"old": b"good"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "raw"]
 
@@ -171,6 +174,21 @@ def test_bad_members_are_told_alike_from_rays_workers(ray_session: None, tmp_pat
         told.append(str(caught.value))
     assert told[0] == told[1]
     assert told[0].endswith("; and 2 more")
+
+
+def test_own_files_that_changed_after_fetch_are_refused_with_the_remedy(tmp_path: Path) -> None:
+    for folder in ("blurred", "sharp"):
+        (tmp_path / folder / "street").mkdir(parents=True)
+        for i in range(3):
+            (tmp_path / folder / "street" / f"{i}.png").write_bytes(encode_png(picture(i)))
+    split = OwnSplit(blurred=str(tmp_path / "blurred"), sharp=str(tmp_path / "sharp"))
+    own = Benchmark(name="mine", layout="folders", splits={"test": split})
+    raw = tmp_path / "raw" / "mine"
+    write_own(own, raw / own.archive_names[0])
+    assert shard(own, raw, tmp_path / "out").counts == {"test": {"street": 3}}
+    (tmp_path / "sharp/street/1.png").write_bytes(encode_png(picture(9)))
+    with pytest.raises(DataError, match=r"street/1\.png has changed since it was fetched: list the .*-f fetch@mine`$"):
+        shard(own, raw, tmp_path / "out")
 
 
 def test_the_same_image_in_two_splits_is_warned_of(tmp_path: Path) -> None:

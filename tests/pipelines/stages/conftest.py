@@ -1,6 +1,6 @@
 """A benchmark of a few tiny pairs, made once a session by the stages themselves."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -82,6 +82,13 @@ def tiny_params() -> Params:
     values["recipe"]["phases"] = [{"steps": 4, "crop": 16, "batch_size": 2, "lr_start": 1e-3, "lr_end": 0.0}]
     values["recipe"] |= {"log_every": 1, "validate_every": 2}
     return parse(Params, values, where="params.yaml")
+
+
+@pytest.fixture
+def own_params(tiny_params: Params, tmp_path: Path) -> Params:
+    """Parameters with a benchmark name of this test's own, so that its registered model is too."""
+    name = tmp_path.name.replace("_", "-")
+    return replace(tiny_params, benchmark=replace(tiny_params.benchmark, name=name), evaluate_on=(name,))
 
 
 @pytest.fixture(scope="session")

@@ -21,13 +21,6 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def own_params(tiny_params: Params, tmp_path: Path) -> Params:
-    """Parameters with a benchmark name of this test's own, so that its registered model is too."""
-    name = tmp_path.name.replace("_", "-")
-    return replace(tiny_params, benchmark=replace(tiny_params.benchmark, name=name), evaluate_on=(name,))
-
-
 def test_an_evaluation_that_was_cut_off_goes_on_and_leaves_nothing_beside_its_result(
     line: "Line",  # noqa: F821
     own_params: Params,

@@ -41,13 +41,6 @@ def candidate(weights: Path, brightness: float) -> Path:
     return weights
 
 
-@pytest.fixture
-def own_params(tiny_params: Params, tmp_path: Path) -> Params:
-    """Parameters with a benchmark name of this test's own, so that its registered model is too."""
-    name = tmp_path.name.replace("_", "-")
-    return replace(tiny_params, benchmark=replace(tiny_params.benchmark, name=name), evaluate_on=(name,))
-
-
 def test_the_champion_moves_only_to_a_better_candidate(
     line: "Line",  # noqa: F821
     own_params: Params,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from banet.config import Params
+from banet.data.shards import ShardFolder
 from banet.errors import ConfigError, DataError
 from banet.model import load_weights
 from banet.tracking.store import Store
@@ -29,7 +30,11 @@ def test_a_run_leaves_weights_curve_report_and_a_run_in_mlflow(
     tmp_path: Path,
 ) -> None:
     out, reports, runs = tmp_path / "candidate", tmp_path / "reports", tmp_path / "runs"
-    report = train(tiny_params, shards=line.shards, storage=runs, store=store, out=out, reports=reports)
+    seen = tmp_path / "seen by all nodes"
+    elsewhere = replace(tiny_params, cluster=replace(tiny_params.cluster, shards=seen.as_uri()))
+    report = train(elsewhere, shards=line.shards, storage=runs, store=store, out=out, reports=reports)
+    (copy,) = (seen / "tiny").iterdir()  # by their digest; the workers read them there
+    assert ShardFolder(copy).summary == ShardFolder(line.shards).summary
     assert (report.steps, report.best_step % 2) == (4, 0)
     assert load_weights(out).config == tiny_params.model
     assert json.loads((reports / "train.json").read_text())["validation_psnr"] == report.validation_psnr
