@@ -33,11 +33,7 @@ FLOORS = {
     "banet.profile": 2,
     "banet.tracking": 3,
     "banet.cli": 3,
-    "banet.cli_registry": 3,
-    "banet.cli_evaluate": 3,
-    "banet.cli_score": 3,
-    "banet.cli_study": 3,
-    "banet.cli_synthesize": 3,
+    "banet.commands": 3,
     "pipelines": 4,
 }
 

@@ -15,7 +15,7 @@ from banet.metrics.realblur import opencv_version
 from banet.scoring.scores import ImageScores
 from banet.scoring.table import read_table, write_table
 
-_NO_PART = {"tracking", "train"}  # of the package: what remembers and what learns does not change a score
+_NO_PART = {"cli.py", "commands", "study", "tracking", "train"}  # of the package: they do not change a score
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,6 @@ def finished_blocks(storage: Path, name: str, depends_on: Mapping[str, object]) 
     digest = hashlib.sha256(json.dumps([dict(depends_on), versions], sort_keys=True, default=repr).encode())
     package = Path(banet.__file__).parent
     for source in sorted(package.rglob("*.py")):
-        if not _NO_PART & set(source.relative_to(package).parts) and not source.name.startswith("cli"):
+        if not _NO_PART & set(source.relative_to(package).parts):
             digest.update(source.read_bytes())
     return FinishedBlocks(storage / f"scores-{name}-{digest.hexdigest()[:16]}")

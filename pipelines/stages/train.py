@@ -38,7 +38,8 @@ from pipelines.stages.outputs import CANDIDATE, CURVE, REPORTS, RUN, TRAINING, T
 EXPERIMENT = "banet"
 CHECKPOINTS = ".runs"  # at the root of the main checkout: a run that was cut off goes on from any workspace
 PICTURES = 4  # restored validation images logged with a run
-LEARNS_NOTHING = ("scoring", "study", "tracking")  # parts of the package that do not change what is learned
+# Parts of the package that do not change what is learned.
+LEARNS_NOTHING = ("cli.py", "commands", "scoring", "study", "tracking")
 CURVES = ("loss", "lr", "validation_psnr")
 
 
@@ -127,7 +128,7 @@ def fingerprint(chosen: Params, data_digest: str) -> str:
     package = Path(banet.__file__).parent
     for source in sorted(package.rglob("*.py")):
         inside = source.relative_to(package)
-        if inside.parts[0] not in LEARNS_NOTHING and not inside.name.startswith("cli"):
+        if inside.parts[0] not in LEARNS_NOTHING:
             digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from banet.cli_score import format_means, positive, require_table
+from banet.commands.tables import format_means, positive, require_table
 from banet.errors import DataError
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _evaluate(parsed: argparse.Namespace) -> None:
         rows = _scored(scoring, parsed.model, parsed.workers)
     if parsed.out is not None:
         write_table(parsed.out, rows)
-    print(format_means(rows))  # noqa: T201
+    print(format_means(rows))
 
 
 def _scored(scoring: "Scoring", source: str, workers: int | None) -> "list[ImageScores]":

@@ -40,7 +40,7 @@ def _study(parsed: argparse.Namespace) -> None:
             raise ConfigError(f"--report prints a study alone: leave out {', '.join(given)}")
         from banet.study.record import read_study
 
-        print(format_report(read_study(parsed.report)))  # noqa: T201
+        print(format_report(read_study(parsed.report)))
         return
     if missing := [name for name, value in asking.items() if value is None]:
         raise ConfigError(f"{', '.join(missing)} missing: name --a DIR --b DIR --out FILE, or --report FILE")
@@ -70,13 +70,13 @@ def _ask(parsed: argparse.Namespace) -> None:
             text += f" (left out: {shown.left_out} that only one of the two folders holds)"
         if record.choices:
             text += f", {len(record.choices)} choices so far"
-        print(f"{text}\nopen {server.url} in a browser of this machine; stop with Ctrl-C", flush=True)  # noqa: T201
+        print(f"{text}\nopen {server.url} in a browser of this machine; stop with Ctrl-C", flush=True)
         try:
             server.serve_forever()
         except KeyboardInterrupt:
             pass
         finally:
-            print(  # noqa: T201
+            print(
                 f"\n{len(record.choices)} choices in {parsed.out}: the same command goes on, "
                 f"`banet study --report {parsed.out}` prints what they say"
             )

@@ -64,7 +64,7 @@ def _models(parsed: argparse.Namespace) -> None:
     if not found and parsed.name is not None:
         raise _unknown(store, parsed.name)
     none = f"no models are registered in {store.shown}: run `make demo`, or `banet register DIR --as NAME`"
-    print(format_versions(found) if found else none)  # noqa: T201
+    print(format_versions(found) if found else none)
 
 
 def _promote(parsed: argparse.Namespace) -> None:
@@ -85,7 +85,7 @@ def _promote(parsed: argparse.Namespace) -> None:
         raise ModelError(f"{parsed.name} has no version {parsed.version} in {store.shown}: there is {there}")
     before = champion(store, chosen.name)
     if before == chosen:
-        print(f"{chosen.name} version {chosen.version} is the champion already: nothing changed")  # noqa: T201
+        print(f"{chosen.name} version {chosen.version} is the champion already: nothing changed")
         return
     try:
         with tempfile.TemporaryDirectory() as folder:  # a champion that cannot be fetched would stop everybody
@@ -94,7 +94,7 @@ def _promote(parsed: argparse.Namespace) -> None:
         raise ModelError(f"{chosen.name} version {chosen.version} cannot become the champion: {error}") from None
     instead = "" if before is None else f", instead of version {before.version}"
     promote(store, chosen, reason=f"by hand{instead}: {reason}")
-    print(f"{chosen.name}: version {chosen.version} is the champion{instead}")  # noqa: T201
+    print(f"{chosen.name}: version {chosen.version} is the champion{instead}")
 
 
 def _register(parsed: argparse.Namespace) -> None:
@@ -118,7 +118,7 @@ def _register(parsed: argparse.Namespace) -> None:
     if name != parsed.name:
         lines.append(f"registered models are called banet-<training benchmark>: {parsed.name} became {name}")
     lines.append(f'next: banet promote {name} {model.version} --reason "…", or --model {model.uri} to try it')
-    print("\n".join(lines))  # noqa: T201
+    print("\n".join(lines))
 
 
 def format_versions(found: "Sequence[Version]") -> str:

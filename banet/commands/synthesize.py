@@ -7,14 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from banet.commands.source import size
 from banet.errors import ConfigError
 
 if TYPE_CHECKING:
     from banet.data.own_data import Plan
 
 
-def add_synthesize(add: Callable[..., argparse.ArgumentParser], size: Callable[[str], tuple[int, int]]) -> None:
-    """Add the command to a parser; `size` reads HxW."""
+def add_synthesize(add: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add the command to a parser."""
     command = add(
         "synthesize",
         _synthesize,
@@ -61,7 +62,7 @@ def _synthesize(parsed: argparse.Namespace) -> None:
         done = write(plan, parsed.out, report=line.count)
     finally:
         line.close()
-    print(f"{parsed.out}: {done} pairs")  # noqa: T201
+    print(f"{parsed.out}: {done} pairs")
 
 
 def _require_fitting(parsed: argparse.Namespace) -> None:

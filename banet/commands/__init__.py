@@ -1,0 +1,1 @@
+"""What `banet …` can do, a module for each group of commands: options, and what is printed."""
