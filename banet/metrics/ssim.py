@@ -9,6 +9,7 @@ tile, so that a tile stays in the cache and no product is large enough for a BLA
 cost more than they save here, most of all when every core scores an image already.
 """
 
+import math
 from collections.abc import Iterator
 from functools import cache
 
@@ -68,8 +69,8 @@ def ssim_of_valid(restored_HWC: Reals, sharp_HWC: Reals, valid_HW: npt.NDArray[n
     x_CHW, y_CHW = (np.multiply(image.transpose(2, 0, 1), 255, dtype=np.float64) for image in (restored_HWC, sharp_HWC))
     inside_HW = valid_HW[RADIUS:-RADIUS, RADIUS:-RADIUS]
     total = sum(
-        float(ssim_CN[:, inside_HW[rows, columns].reshape(-1)].sum())
-        for rows, columns, ssim_CN in _ssim_in_tiles(x_CHW, y_CHW, None)
+        float(ssim_CHW[:, inside_HW[rows, columns]].sum())
+        for rows, columns, ssim_CHW in _ssim_in_tiles(x_CHW, y_CHW, None)
     )
     return total / (len(x_CHW) * int(inside_HW.sum()))
 
@@ -83,15 +84,15 @@ def _mean_ssim(x_CHW: Integers, y_CHW: Integers, weights_CC: Floats | None) -> f
     C: int = x_CHW.shape[0]
     H: int = x_CHW.shape[1] - _MORE
     W: int = x_CHW.shape[2] - _MORE
-    total = sum(float(ssim_CN.sum()) for _, _, ssim_CN in _ssim_in_tiles(x_CHW, y_CHW, weights_CC))
+    total = sum(float(ssim_CHW.sum()) for _, _, ssim_CHW in _ssim_in_tiles(x_CHW, y_CHW, weights_CC))
     return total / (C * H * W)
 
 
 def _ssim_in_tiles(
     x_CHW: Integers | Floats, y_CHW: Integers | Floats, weights_CC: Floats | None
 ) -> Iterator[tuple[slice, slice, Floats]]:
-    """SSIM of every window, tile by tile: its rows, its columns, and (C, N) for its N windows."""
-    C: int = x_CHW.shape[0]
+    """SSIM of every window, tile by tile: its rows, its columns, and (C, H, W) that hold until the next tile."""
+    scratch = _Scratch()
     H: int = x_CHW.shape[1] - _MORE
     W: int = x_CHW.shape[2] - _MORE
     for top in range(0, H, _BLOCK):
@@ -99,32 +100,59 @@ def _ssim_in_tiles(
         for left in range(0, W, _TILE):
             right = min(left + _TILE, W)
             part = slice(None), slice(top, bottom + _MORE), slice(left, right + _MORE)
-            means_mCN = _window_means(_maps(x_CHW[part], y_CHW[part])).reshape(4, C, -1)
-            ssim_CN = _ssim(means_mCN if weights_CC is None else np.matmul(weights_CC, means_mCN))
-            yield slice(top, bottom), slice(left, right), ssim_CN
+            means_mWCH = _window_means(_maps(x_CHW[part], y_CHW[part], scratch), scratch)
+            if weights_CC is None:
+                ssim_CHW = _ssim(means_mWCH, scratch).transpose(1, 2, 0)
+            else:
+                ssim_CHW = _ssim(_across_channels(means_mWCH, weights_CC, scratch), scratch).transpose(0, 2, 1)
+            yield slice(top, bottom), slice(left, right), ssim_CHW
 
 
-def _maps(x_CHW: Integers | Floats, y_CHW: Integers | Floats) -> Floats:
+class _Scratch:
+    """Memory that all tiles of an image use: to be given fresh pages for each would cost as much as the arithmetic."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, Floats] = {}
+
+    def array(self, name: str, *shape: int) -> Floats:
+        """Return the part of this name, its values left as they are, in a shape."""
+        size = math.prod(shape)
+        if name not in self._parts or self._parts[name].size < size:
+            self._parts[name] = np.empty(size)
+        return self._parts[name][:size].reshape(shape)
+
+
+def _maps(x_CHW: Integers | Floats, y_CHW: Integers | Floats, scratch: _Scratch) -> Floats:
     """Stack s = x + y, d = x - y, s^2 and d^2: SSIM asks for xy and x^2 + y^2 only, and both follow from these."""
-    maps_mCHW = np.empty((4, *x_CHW.shape))
-    maps_mCHW[0] = x_CHW + y_CHW
-    maps_mCHW[1] = x_CHW - y_CHW
+    maps_mCHW = scratch.array("maps", 4, *x_CHW.shape)
+    np.add(x_CHW, y_CHW, out=maps_mCHW[0])
+    np.subtract(x_CHW, y_CHW, out=maps_mCHW[1])
     np.multiply(maps_mCHW[:2], maps_mCHW[:2], out=maps_mCHW[2:])
     return maps_mCHW
 
 
-def _ssim(means_mCN: Floats) -> Floats:
-    """SSIM of every voxel, Eq. (13), both of its fractions doubled; `means_mCN` is used up.
+def _across_channels(means_mWCH: Floats, weights_CC: Floats, scratch: _Scratch) -> Floats:
+    """Filter along channels: (m, C, W, H)."""
+    m, W, C, H = means_mWCH.shape
+    means_mCWH = scratch.array("channels", m, C, W, H)
+    np.copyto(means_mCWH, means_mWCH.swapaxes(1, 2))
+    volume_mCN = scratch.array("volume", m, C, W * H)
+    np.matmul(weights_CC, means_mCWH.reshape(m, C, W * H), out=volume_mCN)
+    return volume_mCN.reshape(m, C, W, H)
+
+
+def _ssim(means: Floats, scratch: _Scratch) -> Floats:
+    """SSIM of every voxel, Eq. (13), both of its fractions doubled; the four maps' `means` are used up.
 
     4 xy = s^2 - d^2 and 2 (x^2 + y^2) = s^2 + d^2, of the means, and of the variances (then 4 times the covariance).
     """
-    np.multiply(means_mCN[:2], means_mCN[:2], out=means_mCN[:2])
-    means_mCN[2:] -= means_mCN[:2]
-    mean_s, mean_d, variance_s, variance_d = means_mCN
+    np.multiply(means[:2], means[:2], out=means[:2])
+    means[2:] -= means[:2]
+    mean_s, mean_d, variance_s, variance_d = means
     mean_s += 2 * _C1
     variance_s += 2 * _C2
-    above: Floats = mean_s - mean_d
-    above *= variance_s - variance_d
+    above: Floats = np.subtract(mean_s, mean_d, out=scratch.array("above", *mean_s.shape))
+    above *= np.subtract(variance_s, variance_d, out=scratch.array("covariance", *mean_s.shape))
     mean_s += mean_d
     variance_s += variance_d
     mean_s *= variance_s
@@ -132,20 +160,24 @@ def _ssim(means_mCN: Floats) -> Floats:
     return above
 
 
-def _window_means(maps_mCHW: Floats) -> Floats:
-    """Filter along rows and columns, without padding: the result is smaller by ten each way."""
-    *lead, height, width = maps_mCHW.shape
+def _window_means(maps_mCHW: Floats, scratch: _Scratch) -> Floats:
+    """Filter along rows and columns, without padding: (m, W, C, H), smaller by ten each way.
+
+    Columns come first in memory, so that both filters are products of a band matrix with long rows.
+    """
+    m, C, height, width = maps_mCHW.shape
     H, W = height - _MORE, width - _MORE
-    down = np.matmul(_band(H), maps_mCHW).reshape(-1, width)
-    across = np.empty((len(down), W))
+    down_mWCH = scratch.array("down", m, width, C, H)
+    np.matmul(maps_mCHW.swapaxes(2, 3), _band(H).T, out=down_mWCH.transpose(0, 2, 1, 3))
+    down_mWN = down_mWCH.reshape(m, width, C * H)
+    across_mWN = scratch.array("across", m, W, C * H)
     whole = W // _BLOCK * _BLOCK
     if whole:
-        windows = sliding_window_view(down, _BLOCK + _MORE, axis=1)[:, :whole:_BLOCK]
-        blocks = across[:, :whole].reshape(len(down), -1, _BLOCK)
-        np.matmul(windows.swapaxes(0, 1), _band(_BLOCK).T, out=blocks.swapaxes(0, 1))
+        windows = sliding_window_view(down_mWN, _BLOCK + _MORE, axis=1)[:, :whole:_BLOCK].swapaxes(2, 3)
+        np.matmul(_band(_BLOCK), windows, out=across_mWN[:, :whole].reshape(m, -1, _BLOCK, C * H))
     if whole < W:
-        np.matmul(down[:, whole:], _band(W - whole).T, out=across[:, whole:])
-    return across.reshape(*lead, H, W)
+        np.matmul(_band(W - whole), down_mWN[:, whole:], out=across_mWN[:, whole:])
+    return across_mWN.reshape(m, W, C, H)
 
 
 @cache
