@@ -14,6 +14,7 @@ from pathlib import Path
 
 import cv2
 import psutil
+import ray
 
 from banet.data.benchmark import ArchiveSource, Benchmark
 from banet.data.codec import decode
@@ -32,6 +33,7 @@ ARCHIVE = "pairs.zip"
 
 def measure(pairs: list[tuple[Path, Path]], folder: Path) -> dict[str, object]:
     """Shard ZIPs of some pairs (blurred, sharp), as many as are asked for by taking them again and again."""
+    ray.shutdown()  # its object store holds what other sections left there
     start_ray()
     workers = multiprocessing.cpu_count()
     raw = write_zip(folder / "speed", pairs, SPEED_PAIRS)
