@@ -1,5 +1,7 @@
 """Restoring images of any size with a trained network."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 
 import numpy as np
@@ -25,6 +27,16 @@ def restore(model: nn.Module, image: Image) -> Image:
     parameter = next(model.parameters(), torch.empty(0))
     with torch.inference_mode():
         return to_image(model(to_tensor(image).to(device=parameter.device, dtype=parameter.dtype)))
+
+
+@contextmanager
+def exact_convolutions() -> Iterator[None]:
+    """Let a GPU compute convolutions in the arithmetic of their type, and always alike, as scores need it.
+
+    By default it takes TF32 for float32, which keeps ten bits of each factor.
+    """
+    with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+        yield
 
 
 def restore_in_parts(model: nn.Module, image: Image, *, parts: tuple[int, int] = (2, 4)) -> Image:

@@ -40,8 +40,8 @@ AIM = 0.9
 CONTROL_ITEMS, CONTROL_STEPS = 8, 12_000_000  # about as long as the scoring takes
 RESULT = Path(__file__).parent / "results" / "scoring.json"
 
-Result = tuple[float, Scores, AlignedScores | None]
-"""When it was done, by the clock that all processes share, and the scores."""
+Result = tuple[float, float, Scores, AlignedScores | None]
+"""When its process was warm and when it was done, by the clock that all processes share, and the scores."""
 
 
 def write_pairs(folder: Path, pairs: int, size: tuple[int, int]) -> None:
@@ -56,28 +56,32 @@ def write_pairs(folder: Path, pairs: int, size: tuple[int, int]) -> None:
 
 
 def open_pairs(folder: Path, waiting: Path, workers: int) -> Callable[[int], Result]:
-    """What each process starts with; a negative item warms up and waits until every process has."""
+    """What each process starts with: it warms up, and waits before its first pair until every process has."""
+    warm: list[float] = []
 
-    def work(item: int) -> Result:
-        number = max(item, 0)
+    def scores_of(number: int) -> tuple[Scores, AlignedScores | None]:
         restored, sharp = (read_image(folder / f"{number}_{kind}.png") for kind in ("restored", "sharp"))
-        scores = score(restored, sharp), score_aligned(restored, sharp, "realblur")
-        if item < 0:
+        return score(restored, sharp), score_aligned(restored, sharp, "realblur")
+
+    def work(number: int) -> Result:
+        if not warm:
+            scores_of(0)
             (waiting / str(os.getpid())).touch()
             while len(list(waiting.iterdir())) < workers:
                 time.sleep(0.01)
-        return (time.monotonic(), *scores)
+            warm.append(time.monotonic())
+        scores = scores_of(number)
+        return warm[0], time.monotonic(), *scores
 
     return work
 
 
 def score_pairs(folder: Path, pairs: int, workers: int) -> tuple[float, list[tuple[Scores, AlignedScores | None]]]:
     """Score all pairs; return seconds from when all processes were warm to the last result, and the scores."""
-    items = [*(-1 - i for i in range(workers)), *range(pairs)]
     with tempfile.TemporaryDirectory() as waiting:
-        found = dict(spread(partial(open_pairs, folder, Path(waiting), workers), items, workers=workers))
-    ends = [found[i][0] for i in range(len(items))]
-    return max(ends) - max(ends[:workers]), [found[i][1:] for i in range(workers, len(items))]
+        found = dict(spread(partial(open_pairs, folder, Path(waiting), workers), range(pairs), workers=workers))
+    seconds = max(end for _, end, *_ in found.values()) - max(start for start, *_ in found.values())
+    return seconds, [found[i][2:] for i in range(pairs)]
 
 
 def spin(items: int, steps: int, barrier: Barrier, ends: Any) -> None:  # noqa: ANN401

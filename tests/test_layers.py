@@ -209,7 +209,7 @@ before = state()
 from banet import baselines
 from banet.data import archive, augmentation, benchmark, codec, download, mini, pixels, sampling, shards
 from banet.data import synthesis, training
-from banet.scoring import evaluation, folders, means, resume, scores, spread, table
+from banet.scoring import evaluation, folders, means, methods, pairing, resume, samples, scores, spread, table
 from banet.study import pairs, record, server, statistics
 after = state()
 changed = [key for key in before if before[key] != after[key]]

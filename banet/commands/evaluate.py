@@ -14,6 +14,8 @@ from banet.errors import DataError
 if TYPE_CHECKING:
     from banet.scoring.evaluation import Scoring
     from banet.scoring.scores import ImageScores
+    from banet.tracking.registry import RegisteredModel
+    from banet.tracking.store import Store
 
 SHARDS = Path("data/shards")
 UNFINISHED = ".runs"  # at the root of the main checkout, as the evaluate stage's
@@ -42,63 +44,90 @@ def add_evaluate(add: Callable[..., argparse.ArgumentParser]) -> None:
         "--local-crop", type=positive, metavar="SIDE", help="average strips over windows of a training crop, pixels"
     )
     command.add_argument("--out", type=Path, metavar="FILE", help="a table with a row an image: .csv or .parquet")
+    command.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda where there is a GPU")
     command.add_argument("--workers", type=positive, help="processes (default: a core each, one for few images)")
 
 
 def _evaluate(parsed: argparse.Namespace) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     from banet.data.benchmark import MANIFESTS, read_benchmark
+    from banet.model import save_weights
     from banet.scoring.evaluation import Scoring
     from banet.scoring.table import write_table
+    from banet.tracking.load import find_registered, load_model
 
     require_table(parsed.out)
     benchmark = read_benchmark(MANIFESTS, parsed.benchmark)
     variant = parsed.variant or benchmark.variants[0]
     if variant not in benchmark.variants:
         raise DataError(f"--variant {variant}: {benchmark.name} has {', '.join(benchmark.variants)}")
+    held = find_registered(parsed.model) if parsed.model.startswith("models:") else None
     with tempfile.TemporaryDirectory() as folder:
         scoring = Scoring(
             weights=Path(folder) / "weights",
             shards=(parsed.shards or SHARDS / benchmark.name).absolute(),
             benchmark=benchmark,
             variants=(variant,),
+            device=parsed.device or _fastest_device(),
             parts=parsed.sub_images,
             local_crop=parsed.local_crop,
         )
-        rows = _scored(scoring, parsed.model, parsed.workers)
+        save_weights(load_model(parsed.model), scoring.weights)
+        rows = _scored(scoring, parsed.workers)
+        if held is not None:
+            _log(scoring, rows, *held)
     if parsed.out is not None:
         write_table(parsed.out, rows)
     print(format_means(rows))
 
 
-def _scored(scoring: "Scoring", source: str, workers: int | None) -> "list[ImageScores]":
-    """Score, and log the means to the run that made the version, where the weights are a registered one."""
-    from dataclasses import asdict, replace
-
+def _scored(scoring: "Scoring", workers: int | None) -> "list[ImageScores]":
     from banet.data.shards import ShardFolder
-    from banet.model import save_weights, weights_digest
+    from banet.model import weights_digest
     from banet.progress import StatusLine
-    from banet.scoring.evaluation import score_benchmark
-    from banet.scoring.means import named_means
-    from banet.scoring.resume import finished_blocks
-    from banet.tracking.load import find_registered, load_model
-    from banet.tracking.runs import log_metrics
+    from banet.scoring.evaluation import TEST, kept_scores, score_benchmark
     from banet.tracking.store import main_checkout
 
-    held = find_registered(source) if source.startswith("models:") else None
-    save_weights(load_model(source), scoring.weights)
     data = ShardFolder(scoring.shards)
     data.verify()
-    places = {"weights": weights_digest(scoring.weights), "shards": data.summary.digest}
-    depends_on = asdict(replace(scoring, weights=Path(), shards="")) | places
-    kept = finished_blocks(main_checkout(Path.cwd()) / UNFINISHED, scoring.benchmark.name, depends_on)
+    kept = kept_scores(
+        main_checkout(Path.cwd()) / UNFINISHED,
+        scoring,
+        weights=weights_digest(scoring.weights),
+        shards=data.summary.digest,
+    )
     line = StatusLine(f"evaluate@{scoring.benchmark.name}", sys.stderr)
     try:
-        rows = score_benchmark(scoring, data.rows("test"), kept=kept, workers=workers, report=line.count)
+        rows = score_benchmark(scoring, data.rows(TEST), kept=kept, workers=workers, report=line.count)
     finally:
         line.close()
     kept.remove()
-    if held is not None:
-        store, model = held
-        log_metrics(store, model.run_id, named_means(rows, scoring.place))
     return rows
+
+
+def _log(scoring: "Scoring", rows: "list[ImageScores]", store: "Store", model: "RegisteredModel") -> None:
+    """Add means, tables and pictures to the run that made the version, as the evaluate stage does."""
+    from banet.data.shards import ShardFolder
+    from banet.scoring.evaluation import TEST, open_model
+    from banet.scoring.means import named_means
+    from banet.scoring.pictures import SAMPLES, Pictures
+    from banet.scoring.table import TABLES, write_table
+    from banet.tracking.runs import log_files, log_metrics
+
+    data = ShardFolder(scoring.shards)
+    network, restoring = open_model(scoring)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        pictures = Pictures(network=network, restoring=restoring, data=data, variant=scoring.variants[0], folder=folder)
+        pictures.samples(data.rows(TEST), rows)
+        pictures.worst(data.rows(TEST), rows)
+        for table in TABLES:
+            write_table(folder / table, rows)
+        log_files(store, model.run_id, [folder / entry for entry in (*TABLES, SAMPLES)], f"evaluate/{scoring.place}")
+    log_metrics(store, model.run_id, named_means(rows, scoring.place))
+
+
+def _fastest_device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -74,6 +74,16 @@ def encode_png(image: Image, *, compression: int = 3) -> bytes:
     return _encode(image, ".png", [cv2.IMWRITE_PNG_COMPRESSION, compression])
 
 
+def encode_webp(image: Image, *, quality: int | None = None) -> bytes:
+    """Encode as WebP, losslessly or with a quality from 1 (small) to 100.
+
+    Raises:
+        DataError: a side of more than 16383 pixels.
+    """
+    lossless = 101  # what OpenCV takes for it
+    return _encode(image, ".webp", [cv2.IMWRITE_WEBP_QUALITY, lossless if quality is None else quality])
+
+
 def require_writable(path: Path) -> None:
     """Check an output's name before any work is done for it.
 

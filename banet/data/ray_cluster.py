@@ -1,11 +1,13 @@
 """Ray itself: connecting to it, and work spread over its cores with little in flight."""
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
 import ray
+import ray.data
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from banet.data.codec import use_threads
@@ -41,6 +43,14 @@ def _connect(logging: ray.LoggingConfig) -> None:
         ray.init(logging_level="ERROR", logging_config=logging)
     except ConnectionError as error:
         raise ServiceError(f"the Ray cluster does not answer ({' '.join(str(error).split())}): RAY_ADDRESS") from None
+
+
+def quiet_ray_data() -> ray.data.DataContext:
+    """Return Ray Data's settings of this process, its bars and remarks turned off: the progress is ours to tell."""
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    return context
 
 
 def map_here(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:

@@ -4,7 +4,6 @@ A run is cut into segments, each a Ray dataset of its own with a bounded number 
 of a dataset before it runs the first. The next segment starts in the background while the present one delivers.
 """
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor
 
 from banet.data.codec import use_threads
+from banet.data.ray_cluster import quiet_ray_data
 from banet.data.sampling import RankSlice
 from banet.data.training import TrainingSet
 
@@ -154,12 +154,10 @@ def _chunks(data: TrainingSet, part: RankSlice, crop: int, first: int, end: int)
 
 
 def _set_up_ray_data() -> None:
-    context = ray.data.DataContext.get_current()
+    context = quiet_ray_data()
     context.execution_options.preserve_order = True
     context.execution_options.resource_limits = ray.data.ExecutionResources.for_limits(object_store_memory=AHEAD_BYTES)
-    context.enable_progress_bars = False
     _let_scheduler_rest(context)
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
 
 
 def _let_scheduler_rest(context: ray.data.DataContext) -> None:

@@ -1,7 +1,7 @@
 """Scoring a model on a benchmark's shards: blocks of images, each whole image in one pass, spread and resumed."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -15,12 +15,13 @@ from banet.data.shards import ShardFolder
 from banet.data.store import Location
 from banet.errors import ResourceError
 from banet.image import Image
-from banet.model import load_weights, with_local_strips
-from banet.restore import restore, restore_in_parts
+from banet.model import BANet, load_weights, with_local_strips
+from banet.restore import exact_convolutions, restore, restore_in_parts
 from banet.scoring.means import PARTS, score_place
-from banet.scoring.resume import FinishedBlocks
+from banet.scoring.resume import FinishedBlocks, Work, finished_blocks, score_resumed
 from banet.scoring.scores import ImageScores, Protocol, protocol_of, score, score_aligned
-from banet.scoring.spread import spread, workers_for
+
+TEST = "test"  # the split that is scored
 
 IMAGES_A_BLOCK: dict[Protocol, int] = {"gopro": 8, "realblur": 1}  # an alignment takes as long as eight plain scores
 
@@ -77,24 +78,27 @@ def score_benchmark(
     on_gpu = scoring.device != "cpu"
     if on_gpu and not torch.cuda.is_available():
         raise ResourceError(f"{scoring.device} cannot be used, torch finds no GPU here: score on the CPU")
-    blocks = list(_blocks(scoring, rows))
-    done: dict[int, list[ImageScores]] = {}
-    for number, block in enumerate(blocks if kept is not None else ()):
-        found = kept.read(number, [(row.key, block.variant) for row in block.rows]) if kept is not None else None
-        if found is not None:
-            done[number] = found
-    missing = [number for number in range(len(blocks)) if number not in done]
-    waiting = [blocks[number] for number in missing]
-    pixels = sum(row.height * row.width for block in waiting for row in block.rows)
-    workers = workers_for(pixels, torch.cuda.device_count() if on_gpu and workers is None else workers)
-    total, images = len(rows) * len(scoring.variants), sum(len(found) for found in done.values())
-    for i, scores in spread(partial(_open, scoring), waiting, workers=workers, gpus=1 if on_gpu else 0):
-        if kept is not None:
-            kept.keep(missing[i], scores)
-        done[missing[i]] = scores
-        images += len(scores)
-        report(images, total)
-    return [score for number in range(len(blocks)) for score in done[number]]
+    return score_resumed(
+        partial(_open, scoring),
+        list(_blocks(scoring, rows)),
+        kept=kept,
+        workers=torch.cuda.device_count() if on_gpu and workers is None else workers,
+        gpus=1 if on_gpu else 0,
+        report=report,
+    )
+
+
+def kept_scores(storage: Path, scoring: Scoring, *, weights: str, shards: str) -> FinishedBlocks:
+    """Return where scores lie until all are there, by everything that they depend on.
+
+    Args:
+        storage: folder of unfinished work.
+        scoring: where weights and shards lie does not count.
+        weights: digest of the weights.
+        shards: digest of the shards.
+    """
+    depends_on = asdict(replace(scoring, weights=Path(), shards="")) | {"weights": weights, "shards": shards}
+    return finished_blocks(storage, scoring.benchmark.name, depends_on)
 
 
 def score_images(
@@ -126,19 +130,39 @@ def score_images(
     return scores
 
 
-def _blocks(scoring: Scoring, rows: Sequence[Row]) -> Iterator[Block]:
+def _blocks(scoring: Scoring, rows: Sequence[Row]) -> Iterator[Work[Block]]:
     size = IMAGES_A_BLOCK[protocol_of(scoring.benchmark)]
     for variant in scoring.variants:
         for first in range(0, len(rows), size):
-            yield Block(variant=variant, rows=tuple(rows[first : first + size]))
+            some = tuple(rows[first : first + size])
+            yield Work(
+                item=Block(variant=variant, rows=some),
+                keys=tuple((row.key, variant) for row in some),
+                pixels=sum(row.height * row.width for row in some),
+            )
+
+
+def open_model(scoring: Scoring) -> tuple[BANet, Callable[[Image], Image]]:
+    """Load the network to where it scores, and how it restores one image there.
+
+    Raises:
+        ModelError: damaged weights.
+    """
+    network = load_weights(scoring.weights)
+    if scoring.local_crop is not None:
+        network = with_local_strips(network, scoring.local_crop)
+    network.to(scoring.device)
+
+    def restoring(image: Image) -> Image:
+        with exact_convolutions():
+            return restore_in_parts(network, image) if scoring.parts else restore(network, image)
+
+    return network, restoring
 
 
 def _open(scoring: Scoring) -> Callable[[Block], list[ImageScores]]:
     """Load the model and open the shards, once a process."""
-    network = load_weights(scoring.weights)
-    if scoring.local_crop is not None:
-        network = with_local_strips(network, scoring.local_crop)
-    restoring = partial(restore_in_parts if scoring.parts else restore, network.to(scoring.device))
+    _, restoring = open_model(scoring)
     shards = ShardFolder(scoring.shards)
 
     def work(block: Block) -> list[ImageScores]:

@@ -1,4 +1,4 @@
-"""Scoring a folder of images that any method restored against the folder of the sharp ones, paired by name."""
+"""Scoring a folder of images that any method restored: against a folder of sharp ones, or a benchmark's shards."""
 
 import struct
 from collections.abc import Callable, Iterable, Sequence
@@ -6,16 +6,19 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from banet.data.archive import SHARP
+from banet.data.benchmark import Benchmark
 from banet.data.codec import read_image
+from banet.data.index import Row
 from banet.data.pictures import IMAGES, find_files, sequence_of
+from banet.data.shards import ShardFolder
 from banet.errors import DataError
 from banet.scoring.evaluation import IMAGES_A_BLOCK
-from banet.scoring.scores import ImageScores, Protocol, score, score_aligned
-from banet.scoring.spread import spread, workers_for
+from banet.scoring.pairing import Side, only_restored, only_sharp, pair_all, some, without_kinds
+from banet.scoring.resume import FinishedBlocks, Work, finished_blocks, score_resumed
+from banet.scoring.scores import ImageScores, Protocol, protocol_of, score, score_aligned
 
-NAMED = 3  # files that a message names; it counts the rest
-COMMON = 0.1  # of the smaller folder: with fewer names in common the folders are of two benchmarks
-REFLECTED, PLAIN = "scene244_reflect", "scene244"  # RealBlur's archive and its authors' script call one scene so
+TEST = "test"
 
 Size = tuple[int, int]
 """Height and width, pixels."""
@@ -23,11 +26,172 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilePair:
-    """A restored image and its sharp one; it goes to other processes."""
+    """A restored image and its sharp one in two folders."""
 
-    name: PurePosixPath  # of the sharp one in its folder
+    name: PurePosixPath  # of the sharp one in its folder; in a benchmark's tree, without the folder `sharp`
     restored: Path
     sharp: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagePair:
+    """A restored image and its sharp one; it goes to other processes."""
+
+    key: str  # sequence/frame, or the sharp image's name
+    sequence: str
+    stratum: str | None
+    restored: Path
+    sharp: Path | Row  # a file, or a row of the shards
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """A method's images and the sharp ones, paired, and checked as far as names and headers tell."""
+
+    restored: Path  # folder
+    protocol: Protocol
+    pairs: tuple[ImagePair, ...]
+    pixels: tuple[int, ...]  # of each pair, about
+    shards: Path | None = None  # that hold the sharp images
+    data_digest: str = ""  # of the shards
+
+
+def compare_folders(restored: Path, sharp: Path, protocol: Protocol) -> Comparison:
+    """Pair two folders by name, in the order of the sharp names, and check all that names and headers tell.
+
+    Args:
+        restored: folder of 8-bit RGB images, losslessly stored.
+        sharp: folder of as many sharp ones, or a benchmark's own tree; endings may differ.
+        protocol: `realblur` aligns too.
+
+    Raises:
+        DataError: images that are missing, too many, lossy or of different sizes, in one line.
+    """
+    files = pair_folders(restored, sharp)
+    _require_lossless([file.restored for file in files], restored)
+    wanted = [_png_size(_head(file.sharp)) for file in files]
+    _require_sizes([file.restored for file in files], wanted, restored)
+    pairs = tuple(
+        ImagePair(
+            key=file.name.with_suffix("").as_posix(),
+            sequence=sequence_of(file.name, "images"),
+            stratum=None,
+            restored=file.restored,
+            sharp=file.sharp,
+        )
+        for file in files
+    )
+    pixels = tuple(
+        size[0] * size[1] if size else file.sharp.stat().st_size for size, file in zip(wanted, files, strict=True)
+    )
+    return Comparison(restored=restored, protocol=protocol, pairs=pairs, pixels=pixels)
+
+
+def compare_benchmark(restored: Path, shards: Path, benchmark: Benchmark) -> Comparison:
+    """Pair a folder with the test images of a benchmark, by their keys and in that order; its protocol is the papers'.
+
+    Args:
+        restored: folder of 8-bit RGB images, losslessly stored.
+        shards: the benchmark's, which are read once and compared with their digest.
+        benchmark: its manifest.
+
+    Raises:
+        DataError: damaged shards, images that are missing, too many, lossy or of different sizes, in one line.
+    """
+    data = ShardFolder(shards.absolute())
+    if data.summary.benchmark != benchmark.name:
+        raise DataError(
+            f"{shards} holds {data.summary.benchmark}, not {benchmark.name}: name its own shards (--shards)"
+        )
+    data.verify()
+    rows = {PurePosixPath(f"{row.key}.png"): row for row in data.rows(TEST)}
+    found = _pair(restored, f"{benchmark.name}'s test split", list(rows), f"give images of {benchmark.name}")
+    pairs = tuple(
+        ImagePair(
+            key=row.key,
+            sequence=row.sequence,
+            stratum=benchmark.stratum(row.sequence),
+            restored=restored / found[name],
+            sharp=row,
+        )
+        for name, row in rows.items()
+    )
+    files = [pair.restored for pair in pairs]
+    _require_lossless(files, restored)
+    _require_sizes(files, [(row.height, row.width) for row in rows.values()], restored)
+    return Comparison(
+        restored=restored,
+        protocol=protocol_of(benchmark),
+        pairs=pairs,
+        pixels=tuple(row.height * row.width for row in rows.values()),
+        shards=shards.absolute(),
+        data_digest=data.summary.digest,
+    )
+
+
+def pair_folders(restored: Path, sharp: Path) -> list[FilePair]:
+    """Pair all images of two folders and the folders in them by name; `pair_all` says how.
+
+    Raises:
+        DataError: a folder that is missing or empty, images that are left over, or two of one name.
+    """
+    names = find_files(sharp, IMAGES, "images")
+    taken = only_sharp(names)
+    found = _pair(restored, str(sharp), taken, "give the two folders of one benchmark")
+    shown = {name: without_kinds(name) for name in taken}
+    if taken == names or len(set(shown.values())) < len(taken):
+        shown = {name: name for name in taken}
+    return [FilePair(name=shown[name], restored=restored / other, sharp=sharp / name) for name, other in found.items()]
+
+
+def kept_blocks(storage: Path, comparison: Comparison) -> FinishedBlocks:
+    """Return where blocks lie that are done, named by every image's path, size and time of change.
+
+    Raises:
+        DataError: an image that was removed meanwhile.
+    """
+    depends_on = {
+        "protocol": comparison.protocol,
+        "shards": comparison.data_digest,
+        "pairs": [
+            (pair.key, pair.sequence, pair.stratum, _stamp(pair.restored), _stamp(pair.sharp))
+            for pair in comparison.pairs
+        ],
+    }
+    return finished_blocks(storage, "folder", depends_on)
+
+
+def score_comparison(
+    comparison: Comparison,
+    *,
+    kept: FinishedBlocks | None = None,
+    workers: int | None = None,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> list[ImageScores]:
+    """Score every restored image, in the order of the pairs.
+
+    Args:
+        comparison: what is compared.
+        kept: where blocks that are done lie; only the others are scored.
+        workers: processes; None takes one for few small images and else one a core.
+        report: is told how many images are done, of how many.
+
+    Raises:
+        DataError: images that are damaged, not 8-bit RGB or, where no header told it, of different sizes.
+        ResourceError: no OpenCV, a full disk, or workers that die.
+    """
+    size = IMAGES_A_BLOCK[comparison.protocol]
+    firsts = range(0, len(comparison.pairs), size)
+    blocks = [
+        Work(
+            item=comparison.pairs[first : first + size],
+            keys=tuple((pair.key, "") for pair in comparison.pairs[first : first + size]),
+            pixels=sum(comparison.pixels[first : first + size]),
+        )
+        for first in firsts
+    ]
+    start = partial(_open, comparison.protocol, comparison.shards)
+    return score_resumed(start, blocks, kept=kept, workers=workers, report=report)
 
 
 def score_folders(
@@ -38,114 +202,59 @@ def score_folders(
     workers: int | None = None,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[ImageScores]:
-    """Score every restored image, in the order of the names; everything that names and headers tell is checked first.
-
-    Args:
-        restored: folder of 8-bit RGB images, losslessly stored.
-        sharp: folder of as many sharp ones, of the same names; endings may differ.
-        protocol: `realblur` aligns too.
-        workers: processes; None takes one for few small images and else one a core.
-        report: is told how many images are done, of how many.
-
-    Raises:
-        DataError: images that are missing, too many, lossy, not 8-bit RGB or of different sizes, in one line.
-        ResourceError: no OpenCV, or workers that die.
-    """
-    pairs = pair_folders(restored, sharp)
-    _require_lossless(pairs, restored)
-    pixels = _require_equal_sizes(pairs, restored)
-    size = IMAGES_A_BLOCK[protocol]
-    blocks = [tuple(pairs[first : first + size]) for first in range(0, len(pairs), size)]
-    done: dict[int, list[ImageScores]] = {}
-    for number, scores in spread(partial(_open, protocol), blocks, workers=workers_for(pixels, workers)):
-        done[number] = scores
-        report(sum(map(len, done.values())), len(pairs))
-    return [score for number in range(len(blocks)) for score in done[number]]
+    """Score a folder against a folder: `compare_folders`, then `score_comparison`."""
+    return score_comparison(compare_folders(restored, sharp, protocol), workers=workers, report=report)
 
 
-def pair_folders(restored: Path, sharp: Path) -> list[FilePair]:
-    """Pair all images of two folders and the folders in them: by relative name, else without the last ending.
-
-    Only the last ending counts: `109fromGOPR1096.MP4.png` has the dots of its video in its name. RealBlur's scene 244
-    has two names. Nothing may be left over on either side.
-
-    Raises:
-        DataError: a folder that is missing or empty, images that are left over, or two of one name.
-    """
-    names = {folder: find_files(folder, IMAGES, "images") for folder in (restored, sharp)}
-    found: dict[PurePosixPath, PurePosixPath] = {}  # sharp: restored
-    for called in (_whole, _without_ending, _one_name_of_scene):
-        taken = set(found.values())
-        left = {called(name): name for name in names[restored] if name not in taken}
-        for name in names[sharp]:
-            if name not in found and called(name) in left:
-                found[name] = left.pop(called(name))
-    taken = set(found.values())
-    missing = [name for name in names[sharp] if name not in found]
-    extra = [name for name in names[restored] if name not in taken]
-    _require_none_left(restored, sharp, names, missing, extra)
-    return [FilePair(name=name, restored=restored / found[name], sharp=sharp / name) for name in names[sharp]]
+def _pair(
+    restored: Path, label: str, sharp: Sequence[PurePosixPath], remedy: str
+) -> dict[PurePosixPath, PurePosixPath]:
+    names = only_restored(find_files(restored, IMAGES, "images"), sharp)
+    return pair_all(Side(label=str(restored), names=names), Side(label=label, names=sharp), remedy)
 
 
-def _require_none_left(
-    restored: Path,
-    sharp: Path,
-    names: dict[Path, list[PurePosixPath]],
-    missing: list[PurePosixPath],
-    extra: list[PurePosixPath],
-) -> None:
-    common = len(names[sharp]) - len(missing)
-    if common < COMMON * min(map(len, names.values())):
-        sides = "; ".join(f"{folder} holds {_some(found)}" for folder, found in names.items())
-        raise DataError(f"{common or 'no'} names in common: {sides}: give the two folders of one benchmark")
-    problems = []
-    if missing:
-        problems.append(f"{restored} lacks {_some(missing)} of {sharp}")
-    if extra:
-        problems.append(f"{restored} has {_some(extra)} that {sharp} lacks, or has under another ending too")
-    if problems:
-        counts = f"{len(names[restored])} restored images, {len(names[sharp])} sharp ones"
-        raise DataError(f"{'; '.join(problems)} ({counts}): every image is scored, and once")
-
-
-def _require_lossless(pairs: Iterable[FilePair], folder: Path) -> None:
+def _require_lossless(files: Iterable[Path], folder: Path) -> None:
     """Refuse lossy restored images: their scores would be JPEG's too, and no paper's; a sharp photograph may be one."""
-    lossy = [pair.restored.relative_to(folder) for pair in pairs if _is_lossy(_head(pair.restored))]
+    lossy = [file.relative_to(folder) for file in files if _is_lossy(_head(file))]
     if lossy:
         raise DataError(
-            f"{folder} holds {_some(lossy)} in a lossy format (JPEG, WebP), whatever the ending: the score would be "
+            f"{folder} holds {some(lossy)} in a lossy format (JPEG, WebP), whatever the ending: the score would be "
             "that of the compression too: let the method write PNG"
         )
 
 
-def _require_equal_sizes(pairs: Iterable[FilePair], folder: Path) -> int:
-    """Check the sizes that headers tell before the first image is scored; return about how many pixels there are."""
-    pixels, problems = 0, []
-    for pair in pairs:
-        found, wanted = _png_size(_head(pair.restored)), _png_size(_head(pair.sharp))
-        pixels += wanted[0] * wanted[1] if wanted else pair.sharp.stat().st_size
+def _require_sizes(files: Iterable[Path], sizes: Iterable[Size | None], folder: Path) -> None:
+    """Check the sizes that headers tell before the first image is scored."""
+    problems = []
+    for file, wanted in zip(files, sizes, strict=True):
+        found = _png_size(_head(file))
         if found and wanted and found != wanted:
-            problems.append(f"{pair.restored.relative_to(folder)} {_shown(found)}, not {_shown(wanted)}")
+            problems.append(f"{file.relative_to(folder)} {_shown(found)}, not {_shown(wanted)}")
     if problems:
-        raise DataError(f"{folder} holds {_some(problems)} (height x width): restore whole images, and do not crop")
-    return pixels
+        raise DataError(f"{folder} holds {some(problems)} (height x width): restore whole images, and do not crop")
 
 
-def _open(protocol: Protocol) -> Callable[[Sequence[FilePair]], list[ImageScores]]:
-    return partial(_score_pairs, protocol)
+def _open(protocol: Protocol, shards: Path | None) -> Callable[[Sequence[ImagePair]], list[ImageScores]]:
+    """Open the shards, once a process."""
+    return partial(_score_pairs, protocol, ShardFolder(shards) if shards is not None else None)
 
 
-def _score_pairs(protocol: Protocol, pairs: Sequence[FilePair]) -> list[ImageScores]:
-    return [_score_pair(protocol, pair) for pair in pairs]
+def _score_pairs(protocol: Protocol, shards: ShardFolder | None, pairs: Sequence[ImagePair]) -> list[ImageScores]:
+    return [_score_pair(protocol, shards, pair) for pair in pairs]
 
 
-def _score_pair(protocol: Protocol, pair: FilePair) -> ImageScores:
-    restored, sharp = read_image(pair.restored), read_image(pair.sharp)
+def _score_pair(protocol: Protocol, shards: ShardFolder | None, pair: ImagePair) -> ImageScores:
+    restored = read_image(pair.restored)
+    if isinstance(pair.sharp, Path):
+        sharp = read_image(pair.sharp)
+    else:
+        assert shards is not None  # noqa: S101
+        sharp = shards.read(pair.sharp, (SHARP,)).images[SHARP]
     try:
         return ImageScores(
-            key=pair.name.with_suffix("").as_posix(),
-            sequence=sequence_of(pair.name, "images"),
-            stratum=None,
+            key=pair.key,
+            sequence=pair.sequence,
+            stratum=pair.stratum,
             variant="",
             blurred=None,
             restored=score(restored, sharp),
@@ -155,16 +264,15 @@ def _score_pair(protocol: Protocol, pair: FilePair) -> ImageScores:
         raise DataError(f"{pair.restored}: {error}") from None
 
 
-def _whole(name: PurePosixPath) -> str:
-    return name.as_posix()
-
-
-def _without_ending(name: PurePosixPath) -> str:
-    return name.with_suffix("").as_posix()
-
-
-def _one_name_of_scene(name: PurePosixPath) -> str:
-    return _without_ending(name).replace(REFLECTED, PLAIN)
+def _stamp(file: Path | Row) -> tuple[str, int, int]:
+    """What tells that a file is another one now: its path, bytes and time of change; of a row, its key and size."""
+    if isinstance(file, Row):
+        return file.key, file.height, file.width
+    try:
+        found = file.stat()
+    except OSError as error:
+        raise DataError(f"{file} cannot be read ({error.strerror})") from None
+    return str(file.resolve()), found.st_size, found.st_mtime_ns
 
 
 def _head(path: Path) -> bytes:
@@ -190,10 +298,3 @@ def _png_size(head: bytes) -> Size | None:
 
 def _shown(size: Size) -> str:
     return f"{size[0]}x{size[1]}"
-
-
-def _some(names: Sequence[object]) -> str:
-    """Count and name the first: `5 images (a.png, b.png, c.png, …)`."""
-    more = ", …" if len(names) > NAMED else ""
-    what = "image" if len(names) == 1 else "images"
-    return f"{len(names)} {what} ({', '.join(map(str, names[:NAMED]))}{more})"

@@ -1,21 +1,29 @@
-"""An interrupted evaluation goes on: blocks of rows that are done lie beside the result until it is whole."""
+"""Scoring that was interrupted goes on: blocks of rows that are done lie beside the result until it is whole."""
 
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import torch
 
 import banet
-from banet.errors import DataError
+from banet.errors import DataError, ResourceError
 from banet.metrics.realblur import opencv_version
 from banet.scoring.scores import ImageScores
+from banet.scoring.spread import spread, workers_for
 from banet.scoring.table import read_table, write_table
 
+T = TypeVar("T")
+
+FORGOTTEN_DAYS = 30.0  # blocks that nobody touched for so long: other weights, images or versions replaced them
+
 _NO_PART = {"cli.py", "commands", "study", "tracking", "train"}  # of the package: they do not change a score
+_TRIES = 5  # to write a block whose folder another process, done with the same work, removes meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +46,13 @@ class FinishedBlocks:
         Raises:
             ResourceError: the disk is full, or cannot be used.
         """
+        for _ in range(_TRIES):
+            try:
+                write_table(self._path(number), rows)
+                return
+            except ResourceError:
+                if self.folder.exists():
+                    raise
         write_table(self._path(number), rows)
 
     def remove(self) -> None:
@@ -51,6 +66,8 @@ class FinishedBlocks:
 def finished_blocks(storage: Path, name: str, depends_on: Mapping[str, object]) -> FinishedBlocks:
     """Return the folder in `storage` for scores that depend on some values, this package, torch and OpenCV.
 
+    Other folders of blocks in `storage` that nobody touched for a month are removed.
+
     Args:
         storage: outside of what DVC removes before it runs a stage again.
         name: of the work, e.g. the benchmark; begins the folder's name.
@@ -62,4 +79,68 @@ def finished_blocks(storage: Path, name: str, depends_on: Mapping[str, object]) 
     for source in sorted(package.rglob("*.py")):
         if not _NO_PART & set(source.relative_to(package).parts):
             digest.update(source.read_bytes())
-    return FinishedBlocks(storage / f"scores-{name}-{digest.hexdigest()[:16]}")
+    folder = storage / f"scores-{name}-{digest.hexdigest()[:16]}"
+    _remove_forgotten(storage, folder)
+    return FinishedBlocks(folder)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work(Generic[T]):
+    """One block: what a process is given, and the rows that come of it."""
+
+    item: T
+    keys: tuple[tuple[str, str], ...]  # key and variant of each row, in order
+    pixels: int  # of its images, about
+
+
+def score_resumed(
+    start: Callable[[], Callable[[T], list[ImageScores]]],
+    blocks: Sequence[Work[T]],
+    *,
+    kept: FinishedBlocks | None,
+    workers: int | None,
+    gpus: float = 0,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> list[ImageScores]:
+    """Score the blocks that are not done yet, spread over processes; return the rows of all, in order.
+
+    Args:
+        start: as `spread` takes it.
+        blocks: all of them.
+        kept: where blocks that are done lie, and are kept.
+        workers: processes; None takes one for few small images and else one a core.
+        gpus: that each of them has to itself.
+        report: is told how many images are done, of how many, also before the first one that is scored now.
+
+    Raises:
+        BanetError, OSError: what a block raised.
+        ResourceError: a full disk, or workers that die.
+    """
+    done: dict[int, list[ImageScores]] = {}
+    for number, block in enumerate(blocks if kept is not None else ()):
+        found = kept.read(number, block.keys) if kept is not None else None
+        if found is not None:
+            done[number] = found
+    total, images = sum(len(block.keys) for block in blocks), sum(map(len, done.values()))
+    if images:
+        report(images, total)
+    missing = [number for number in range(len(blocks)) if number not in done]
+    processes = workers_for(sum(blocks[number].pixels for number in missing), workers)
+    items = [blocks[number].item for number in missing]
+    for i, scores in spread(start, items, workers=processes, gpus=gpus):
+        if kept is not None:
+            kept.keep(missing[i], scores)
+        done[missing[i]] = scores
+        images += len(scores)
+        report(images, total)
+    return [score for number in range(len(blocks)) for score in done[number]]
+
+
+def _remove_forgotten(storage: Path, own: Path) -> None:
+    oldest = time.time() - FORGOTTEN_DAYS * 24 * 3600
+    for folder in storage.glob("scores-*"):
+        try:
+            if folder != own and folder.is_dir() and folder.stat().st_mtime < oldest:
+                shutil.rmtree(folder, ignore_errors=True)
+        except OSError:  # somebody else removes it
+            continue

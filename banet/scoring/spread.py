@@ -1,9 +1,11 @@
-"""Scoring spread over this machine's cores or GPUs by Ray; few small images are done sooner in this process."""
+"""Scoring spread over this machine's cores or GPUs by Ray Data; few small images are done sooner in this process."""
 
 import os
-from collections import deque
+import pickle
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from typing import Generic, TypeVar
+from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import torch
 
@@ -12,10 +14,12 @@ from banet.errors import BanetError, ResourceError
 
 T = TypeVar("T")
 R = TypeVar("R")
+_Row = dict[str, Any]
+"""Of Ray Data: `number` of an item, and the item or its result, `pickled`."""
 
 IN_THIS_PROCESS = 4 * 2**20  # pixels: scored sooner than Ray starts, five 720p frames or 160 of the embedded benchmark
 
-RESTARTS = 2  # of a worker that was killed, and of the item that it had
+RESTARTS = 2  # of an item whose worker was killed
 
 
 def workers_for(pixels: int, asked: int | None = None) -> int:
@@ -53,64 +57,68 @@ def spread(
 
 
 class _Worker(Generic[T, R]):
-    """Lives in a process of its own."""
+    """Lives in a process of its own; rows of Ray Data in and out, with what they carry pickled."""
 
-    def __init__(self, start: Callable[[], Callable[[T], R]]) -> None:
+    def __init__(self, start: Callable[[], Callable[[T], R]], tries: Path, restarts: int) -> None:
         torch.set_num_threads(1)
         use_threads(1)
         self.start = start
+        self.tries = tries
+        self.restarts = restarts
         self.work: Callable[[T], R] | None = None
 
-    def do(self, item: T) -> R | BanetError | OSError:
-        """Return the result, or an expected error, which Ray would wrap."""
+    def __call__(self, row: _Row) -> _Row:
+        """Do one item; an expected error is a result, since Ray would wrap it."""
+        result: R | BanetError | OSError
         try:
+            self._count(int(row["number"]))
             if self.work is None:
                 self.work = self.start()
-            return self.work(item)
+            result = self.work(pickle.loads(row["pickled"]))  # noqa: S301  # of the process that started this one
         except (BanetError, OSError) as error:
-            return error
+            result = error
+        return {"number": row["number"], "pickled": pickle.dumps(result)}
+
+    def _count(self, number: int) -> None:
+        """Count how often an item was begun: Ray Data would start the workers that it kills again without an end."""
+        with (self.tries / str(number)).open("a") as file:
+            if file.tell() > self.restarts:
+                raise ResourceError(
+                    "a process that scores was killed again and again: memory may be short, score with fewer workers"
+                )
+            file.write(".")
 
 
 def _spread(
     start: Callable[[], Callable[[T], R]], items: Sequence[T], workers: int, gpus: float
 ) -> Iterator[tuple[int, R]]:
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+    import ray.data
 
-    from banet.data.ray_cluster import start_ray
+    from banet.data.ray_cluster import quiet_ray_data, start_ray
 
     start_ray()
+    quiet_ray_data()
     node = ray.get_runtime_context().get_node_id()
-    workers = min(workers, len(items), _room(node, gpus))
-    near = NodeAffinitySchedulingStrategy(node_id=node, soft=False)  # where the files lie
-    worker = ray.remote(_Worker).options(
-        num_cpus=1, num_gpus=gpus, scheduling_strategy=near, max_restarts=RESTARTS, max_task_retries=RESTARTS
+    pool = ray.data.ActorPoolStrategy(
+        size=min(workers, len(items), _room(node, gpus)),
+        max_tasks_in_flight_per_actor=1,  # a second one would wait where the first is slow
     )
-    actors = [worker.remote(start) for _ in range(workers)]
-    waiting = deque(enumerate(items))
-    under_way = {}
-    try:
-        for actor in (*actors, *actors):  # two each: none waits for the next
-            if waiting:
-                number, item = waiting.popleft()
-                under_way[actor.do.remote(item)] = (number, actor)
-        while under_way:
-            (done, *_), _ = ray.wait(list(under_way))
-            number, actor = under_way.pop(done)
-            result = ray.get(done)
-            if isinstance(result, (BanetError, OSError)):
-                raise result
-            if waiting:
-                following, item = waiting.popleft()
-                under_way[actor.do.remote(item)] = (following, actor)
-            yield number, result
-    except ray.exceptions.RayActorError:
-        raise ResourceError(
-            "a process that scores was killed again and again: memory may be short, score with fewer workers"
-        ) from None
-    finally:
-        for actor in actors:
-            ray.kill(actor)
+    rows = [{"number": number, "pickled": pickle.dumps(item)} for number, item in enumerate(items)]
+    with tempfile.TemporaryDirectory() as tries:
+        results = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
+            _Worker,
+            compute=pool,
+            fn_constructor_args=(start, Path(tries), RESTARTS),
+            num_cpus=None if gpus else 1,
+            num_gpus=gpus or None,
+            label_selector={"ray.io/node-id": node},  # where the files lie
+        )
+        for batch in results.iter_batches(batch_size=None, prefetch_batches=0):
+            for number, pickled in zip(batch["number"], batch["pickled"], strict=True):
+                result = pickle.loads(pickled)  # noqa: S301  # of a process that this one started
+                if isinstance(result, (BanetError, OSError)):
+                    raise result
+                yield int(number), result
 
 
 def _room(node: str, gpus: float) -> int:

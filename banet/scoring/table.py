@@ -19,6 +19,7 @@ from banet.files import whole_file, writing_to
 from banet.scoring.scores import AlignedScores, ImageScores, Scores
 
 ENDINGS = (".csv", ".parquet")
+TABLES = tuple(f"images{ending}" for ending in ENDINGS)  # of an evaluation
 
 _TEXTS = ("key", "sequence", "stratum", "variant")
 _PARTS = ("blurred", "restored", "filtered")

@@ -31,7 +31,7 @@ REASON = "promotion_reason"
 REFUSED = "not_promoted_reason"  # tag of its own: a version may have been champion before
 VERSIONS = "mlflow.modelVersions"  # MLflow's own tag of a logged model: its UI links a run to the version by it
 RECOVERED_FROM = "recovered_from_run"  # tag of a run that stands for one that this store does not know
-AGAIN = "dvc repro --force --single-item register"
+AGAIN = "register the weights again (dvc repro --force --single-item register, or banet register)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

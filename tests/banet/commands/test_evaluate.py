@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from banet.cli import main
+from banet.data.codec import read_image
 from banet.data.shards import ShardFolder, read_pairs
 from banet.metrics import psnr
-from banet.model import BANet, BANetConfig, save_weights, with_local_strips
+from banet.model import BANet, BANetConfig, load_weights, save_weights, with_local_strips
 from banet.restore import restore, restore_in_parts
 from banet.scoring.table import read_table
 from banet.tracking.registry import register
@@ -46,8 +48,6 @@ def mean_psnr(checkout: Path, restoring: Callable[..., np.ndarray]) -> float:  #
 def test_the_means_are_those_of_the_images(
     checkout: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
 ) -> None:
-    from banet.model import load_weights
-
     network = load_weights(checkout / "weights")
     expected = {
         (): lambda image: restore(network, image),
@@ -66,7 +66,7 @@ def test_the_means_are_those_of_the_images(
 
 
 @pytest.mark.filterwarnings("ignore:.*:DeprecationWarning", "ignore:The ``noload`` loader strategy")
-def test_a_registered_versions_run_gets_the_means(checkout: Path) -> None:
+def test_a_registered_versions_run_gets_means_tables_and_pictures(checkout: Path) -> None:
     store = connect()
     model = register(store, checkout / "weights", name="banet-tiny", run_id="")
     assert main(["evaluate", f"models:/banet-tiny/{model.version}", "tiny"]) == 0
@@ -74,6 +74,23 @@ def test_a_registered_versions_run_gets_the_means(checkout: Path) -> None:
     found = store.client().get_run(model.run_id).data.metrics
     assert found["tiny/restored_psnr"] != found["tiny/parts8/restored_psnr"]
     assert found["tiny/gain"] == pytest.approx(found["tiny/restored_psnr"] - found["tiny/blurred_psnr"])
+    network, pairs = load_weights(checkout / "weights"), list(read_pairs(checkout / "data/shards/tiny", split="test"))
+    for place, restoring in (("tiny", restore), ("tiny/parts8", restore_in_parts)):
+        folder = Path(store.client().download_artifacts(model.run_id, f"evaluate/{place}", str(checkout)))
+        rows = read_table(folder / "images.parquet")
+        assert rows == read_table(folder / "images.csv")
+        assert np.mean([row.restored.psnr for row in rows]) == pytest.approx(found[f"{place}/restored_psnr"])
+        for pair in pairs:
+            picture = read_image(folder / "samples" / f"{pair.key.replace('/', '_')}_restored.png")
+            assert np.array_equal(picture, restoring(network, pair.images["blur"]))
+
+
+def test_a_gpu_that_is_asked_for_and_not_there_is_said(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    assert main(["evaluate", "weights", "tiny", "--device", "cuda"]) == 2
+    assert "cuda cannot be used, torch finds no GPU here: score on the CPU" in capsys.readouterr().err
+    assert not list(checkout.glob("*.csv"))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from banet.data.codec import decode, encode_png, read_image, require_writable, write_image
+from banet.data.codec import decode, encode_png, encode_webp, read_image, require_writable, write_image
 from banet.errors import DataError
 from banet.image import Image
 
@@ -30,6 +30,21 @@ def test_png_is_lossless(image: Image, compression: int) -> None:
     assert np.array_equal(decoded, image)
     assert decoded.dtype == np.uint8
     assert decoded.flags.c_contiguous
+
+
+def test_webp_is_exact_without_a_quality_and_close_and_small_with_one(image: Image) -> None:
+    exact, good, poor = encode_webp(image), encode_webp(image, quality=90), encode_webp(image, quality=10)
+    assert {content[8:12] for content in (exact, good, poor)} == {b"WEBP"}
+    assert np.array_equal(decode(exact, "x"), image)
+    assert len(poor) < len(good) < len(exact) < image.size
+    errors = [np.abs(decode(content, "x").astype(int) - image).mean() for content in (good, poor)]
+    assert 0 < errors[0] < 8 < errors[1] < 30
+    assert decode(encode_webp(RED_ON_BLUE), "x")[1, 2].tolist() == [250, 10, 0]
+
+
+def test_webp_has_a_largest_side() -> None:
+    with pytest.raises(DataError, match=r"an image of 1x16384 does not fit into the format '.webp': use .png"):
+        encode_webp(np.zeros((1, 16_384, 3), dtype=np.uint8))
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:

@@ -1,19 +1,31 @@
 """Folders of anybody's images: paired by name, and one line for each way in which they do not fit."""
 
 import math
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from banet.data.benchmark import Benchmark
 from banet.data.codec import write_image
+from banet.data.shards import ShardFolder, read_pairs
 from banet.errors import DataError
 from banet.image import Image
 from banet.metrics import psnr, realblur_score
-from banet.scoring.folders import pair_folders, score_folders
-from banet.scoring.scores import score
+from banet.scoring.evaluation import score_images
+from banet.scoring.folders import (
+    compare_benchmark,
+    compare_folders,
+    kept_blocks,
+    pair_folders,
+    score_comparison,
+    score_folders,
+)
+from banet.scoring.scores import Protocol, score
 from banet.scoring.table import write_table
 
 Write = Callable[..., Path]
@@ -184,3 +196,131 @@ def test_a_black_sharp_image_cannot_be_aligned_and_is_named(tmp_path: Path) -> N
     write_image(tmp_path / "sharp" / "1.png", np.zeros((24, 30, 3), np.uint8))
     with pytest.raises(DataError, match=r"1\.png: the sharp image is black"):
         score_folders(tmp_path / "restored", tmp_path / "sharp", "realblur")
+
+
+def tree(root: Path) -> None:
+    """GoPro's own folders of two sequences; the sharp pictures are numbers 20 to 22."""
+    for i, name in enumerate(("GOPR1_11_00/{}/000001", "GOPR1_11_00/{}/000002", "GOPR2_11_00/{}/000001")):
+        for j, kind in enumerate(("blur", "blur_gamma", "sharp")):
+            write_image(root / f"{name.format(kind)}.png", picture(10 * j + i))
+
+
+def test_a_benchmarks_own_tree_is_scored_against_its_sharp_images_under_their_sequences(tmp_path: Path) -> None:
+    tree(tmp_path / "test")
+    for i, name in enumerate(("GOPR1_11_00-000001", "GOPR1_11_00-000002", "GOPR2_11_00-000001")):
+        write_image(tmp_path / "restored" / f"{name}.png", picture(20 + i))
+    found = score_folders(tmp_path / "restored", tmp_path / "test", "gopro")
+    assert [(row.key, row.sequence, row.restored.psnr) for row in found] == [
+        ("GOPR1_11_00/000001", "GOPR1_11_00", math.inf),
+        ("GOPR1_11_00/000002", "GOPR1_11_00", math.inf),
+        ("GOPR2_11_00/000001", "GOPR2_11_00", math.inf),
+    ]
+
+
+def test_images_restored_under_the_blurred_ones_paths_are_not_compared_with_those(tmp_path: Path) -> None:
+    tree(tmp_path / "test")
+    for i, name in enumerate(("GOPR1_11_00/blur/000001", "GOPR1_11_00/blur/000002", "GOPR2_11_00/blur/000001")):
+        write_image(tmp_path / "restored" / f"{name}.png", picture(20 + i))
+    found = score_folders(tmp_path / "restored", tmp_path / "test", "gopro")
+    assert [row.restored.psnr for row in found] == [math.inf] * 3
+
+
+@pytest.fixture
+def shards(make_shards: Callable[..., Path]) -> Path:
+    return make_shards(("a_long", "b_short"), pairs=6, split="test", size=(24, 30))
+
+
+def restore_all(shards: Path, folder: Path, style: str) -> Path:
+    """Writes the blurred image of each pair, the sharp one's negative, as restored."""
+    for pair in read_pairs(shards, split="test"):
+        sequence, frame = pair.key.split("/")
+        write_image(folder / style.format(sequence=sequence, frame=frame), pair.images["blur"])
+    return folder
+
+
+@pytest.mark.parametrize("style", ["{sequence}/{frame}.png", "{sequence}-{frame}.png", "{sequence}/blur/{frame}.bmp"])
+def test_a_benchmarks_rows_are_those_that_evaluate_writes(
+    shards: Path, benchmark: Benchmark, tmp_path: Path, style: str
+) -> None:
+    folder = restore_all(shards, tmp_path / "restored", style)
+    found = score_comparison(compare_benchmark(folder, shards, benchmark))
+    expected = score_images(
+        lambda image: image, ShardFolder(shards), ShardFolder(shards).rows("test"), benchmark, "blur"
+    )
+    assert found == [replace(row, blurred=None, variant="") for row in expected]
+    assert {row.stratum for row in found} == {"long", "short"}
+
+
+def test_hides_flat_names_and_realblurs_scenes_find_their_keys(
+    make_shards: Callable[..., Path], realblur: Benchmark, tmp_path: Path
+) -> None:
+    shards = make_shards(("scene24", "scene244_reflect"), pairs=2, split="test", size=(24, 30))
+    for pair in read_pairs(shards, split="test"):
+        sequence, frame = pair.key.replace("_reflect", "").split("/")
+        write_image(tmp_path / "restored" / f"{sequence}_blur_{frame}.png", pair.images["sharp"])
+    found = score_comparison(compare_benchmark(tmp_path / "restored", shards, realblur))
+    assert [row.restored.psnr for row in found] == [math.inf] * 4
+    assert all(row.realblur is not None and row.realblur.psnr == math.inf for row in found)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda f: (f / "a_long-000003.png").unlink(), "lacks 1 image (a_long/000003.png) of tiny's test split"),
+        (lambda f: write_image(f / "c-1.png", picture(0)), "has 1 image (c-1.png) that tiny's test split lacks"),
+        (
+            lambda f: write_image(f / "b_short-000006.png", picture(0, (20, 30))),
+            "1 image (b_short-000006.png 20x30, not 24x30)",
+        ),
+        (
+            lambda f: (f / "a_long-000001.png").write_bytes(cv2.imencode(".jpg", picture(0))[1].tobytes()),
+            "1 image (a_long-000001.png) in a lossy format",
+        ),
+        (
+            lambda f: [file.rename(f / f"scene{i}.png") for i, file in enumerate(sorted(f.iterdir()))],
+            "no names in common",
+        ),
+    ],
+)
+def test_images_that_do_not_fit_a_benchmark_are_named_before_any_is_scored(
+    shards: Path,
+    benchmark: Benchmark,
+    tmp_path: Path,
+    change: Callable[[Path], object],
+    reason: str,
+) -> None:
+    folder = restore_all(shards, tmp_path / "restored", "{sequence}-{frame}.png")
+    change(folder)
+    with pytest.raises(DataError) as raised:
+        compare_benchmark(folder, shards, benchmark)
+    assert reason in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_shards_that_are_damaged_or_anothers_are_refused(shards: Path, benchmark: Benchmark, tmp_path: Path) -> None:
+    folder = restore_all(shards, tmp_path / "restored", "{sequence}/{frame}.png")
+    with pytest.raises(DataError, match="holds tiny, not other: name its own shards"):
+        compare_benchmark(folder, shards, replace(benchmark, name="other"))
+    file = next(shards.glob("test-*.parquet"))
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(DataError, match="is not what was written"):
+        compare_benchmark(folder, shards, benchmark)
+
+
+def test_a_changed_image_has_other_blocks(write: Write, tmp_path: Path) -> None:
+    restored, sharp = write("restored", *NAMES), write("sharp", *NAMES)
+
+    def name(restored: Path = restored, protocol: Protocol = "gopro") -> str:
+        return kept_blocks(tmp_path / "kept", compare_folders(restored, sharp, protocol)).folder.name
+
+    own = name()
+    assert name() == own
+    names = {own, name(protocol="realblur"), name(restored=write("others", *NAMES))}
+    for folder in (restored, sharp):
+        os.utime(folder / NAMES[2], ns=(0, (folder / NAMES[2]).stat().st_mtime_ns + 1))
+        names.add(name())
+    write_image(restored / NAMES[0], np.zeros((24, 30, 3), np.uint8))
+    names.add(name())
+    assert len(names) == 6

@@ -1,13 +1,16 @@
 """What the folder of finished blocks is named by, and when it goes."""
 
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from banet.errors import ResourceError
-from banet.scoring.resume import FinishedBlocks, finished_blocks
-from banet.scoring.scores import ImageScores
+from banet.errors import DataError, ResourceError
+from banet.scoring.resume import FORGOTTEN_DAYS, FinishedBlocks, Work, finished_blocks, score_resumed
+from banet.scoring.scores import ImageScores, Scores
+from banet.scoring.table import write_table
 
 Row = Callable[..., ImageScores]
 DEPENDS_ON = {"weights": "0" * 64, "shards": "1" * 64, "variants": ["blur"]}
@@ -45,3 +48,65 @@ def test_a_folder_that_cannot_be_written_is_one_line(row: Row, tmp_path: Path) -
     (tmp_path / "file").touch()
     with pytest.raises(ResourceError, match="file"):
         FinishedBlocks(tmp_path / "file" / "kept").keep(0, [row("a/1", 20, 21)])
+
+
+def test_blocks_that_nobody_touched_for_a_month_go_when_others_start(row: Row, tmp_path: Path) -> None:
+    month = time.time() - (FORGOTTEN_DAYS + 1) * 24 * 3600
+    own = finished_blocks(tmp_path, "gopro", DEPENDS_ON)
+    old, young = (finished_blocks(tmp_path, "hide", {"weights": text}) for text in "ab")
+    for kept in (own, old, young):
+        kept.keep(0, [row("a/1", 20, 21)])
+    (tmp_path / "runs").mkdir()
+    for folder in (own.folder, old.folder, tmp_path / "runs"):
+        os.utime(folder, (month, month))
+    finished_blocks(tmp_path, "gopro", DEPENDS_ON)
+    assert set(tmp_path.iterdir()) == {own.folder, young.folder, tmp_path / "runs"}
+
+
+def test_a_block_is_kept_though_another_process_that_is_done_removes_the_folder(
+    row: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, times = FinishedBlocks(tmp_path / "kept"), []
+
+    def removed_meanwhile(path: Path, rows: list[ImageScores]) -> None:
+        times.append(path)
+        if len(times) < 3:
+            raise ResourceError("the folder is gone")
+        write_table(path, rows)
+
+    monkeypatch.setattr("banet.scoring.resume.write_table", removed_meanwhile)
+    kept.keep(0, [row("a/1", 20, 21)])
+    assert len(times) == 3
+    assert kept.read(0, [("a/1", "blur")]) is not None
+
+
+def _scores_of(keys: tuple[str, ...]) -> list[ImageScores]:
+    scores = Scores(psnr=float(len(keys)), ssim_matlab3d=0.5, ssim_channel=0.5)
+    if "fails" in keys:
+        raise DataError("it fails")
+    return [ImageScores(key=key, sequence="s", stratum=None, variant="", blurred=None, restored=scores) for key in keys]
+
+
+def test_what_is_done_is_counted_from_the_start_and_not_done_again(tmp_path: Path) -> None:
+    def blocks(*names: tuple[str, ...]) -> list[Work[tuple[str, ...]]]:
+        return [Work(item=keys, keys=tuple((key, "") for key in keys), pixels=1) for keys in names]
+
+    def score(work: list[Work[tuple[str, ...]]]) -> list[ImageScores]:
+        told.clear()
+        return score_resumed(
+            lambda: lambda keys: asked.append(keys) or _scores_of(keys),  # type: ignore[func-returns-value]
+            work,
+            kept=kept,
+            workers=1,
+            report=lambda *done: told.append(done),
+        )
+
+    kept, asked, told = FinishedBlocks(tmp_path / "kept"), [], []  # type: ignore[var-annotated]
+    with pytest.raises(DataError, match="it fails"):
+        score(blocks(("a", "b"), ("c",), ("fails",), ("d",)))
+    assert (asked, told) == ([("a", "b"), ("c",), ("fails",)], [(2, 5), (3, 5)])
+    asked.clear()
+    rows = score(blocks(("a", "b"), ("other",), ("e",), ("d",)))
+    assert asked == [("other",), ("e",), ("d",)]
+    assert told == [(2, 5), (3, 5), (4, 5), (5, 5)]
+    assert [row.key for row in rows] == ["a", "b", "other", "e", "d"]

@@ -1,0 +1,74 @@
+"""The pictures that an evaluation leaves: images evenly through the benchmark, the worst, what attention sees."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from banet.data.archive import SHARP
+from banet.data.codec import write_image
+from banet.data.index import Row
+from banet.data.shards import ShardFolder
+from banet.explain import explain
+from banet.image import Image
+from banet.model import BANet
+from banet.scoring.samples import sample_rows
+from banet.scoring.scores import ImageScores
+
+SAMPLES = "samples"  # folder
+WORST = 10
+ATTENDED = 2  # of the even ones with what attention sees (Figs. 5 to 8)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One scene to look at; its PNGs by their names relative to the evaluation's folder."""
+
+    key: str  # sequence/frame
+    blurred_psnr: float  # dB
+    restored_psnr: float  # dB
+    blurred: str
+    restored: str
+    sharp: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pictures:
+    """Writes pictures of one evaluation: blurred, restored and sharp of an image, once however often it is shown."""
+
+    network: BANet
+    restoring: Callable[[Image], Image]  # by the network
+    data: ShardFolder
+    variant: str
+    folder: Path
+
+    def samples(self, rows: Sequence[Row], scores: Sequence[ImageScores]) -> tuple[Sample, ...]:
+        """Write images evenly through the benchmark, the first and the last among them; the first two attended."""
+        chosen = sample_rows(rows)
+        if self.network.config.attention != "none":
+            for i in chosen[:ATTENDED]:
+                blurred = self.data.read(rows[i], (self.variant,)).images[self.variant]
+                write_image(self._path(rows[i], "attention", ".jpg"), explain(self.network, blurred))
+        return tuple(self._sample(rows[i], scores[i]) for i in chosen)
+
+    def worst(self, rows: Sequence[Row], scores: Sequence[ImageScores]) -> tuple[Sample, ...]:
+        """Write the images of lowest PSNR restored, the worst first; of equal ones, in the order of their keys."""
+        order = sorted(range(len(rows)), key=lambda i: (scores[i].restored.psnr, rows[i].key))
+        return tuple(self._sample(rows[i], scores[i]) for i in order[:WORST])
+
+    def _sample(self, row: Row, scores: ImageScores) -> Sample:
+        paths = {kind: self._path(row, kind, ".png") for kind in ("blurred", "restored", "sharp")}
+        if not all(path.exists() for path in paths.values()):
+            images = self.data.read(row, (self.variant, SHARP)).images
+            write_image(paths["blurred"], images[self.variant])
+            write_image(paths["restored"], self.restoring(images[self.variant]))
+            write_image(paths["sharp"], images[SHARP])
+        return Sample(
+            key=row.key,
+            blurred_psnr=scores.blurred.psnr if scores.blurred is not None else math.inf,
+            restored_psnr=scores.restored.psnr,
+            **{kind: path.relative_to(self.folder).as_posix() for kind, path in paths.items()},
+        )
+
+    def _path(self, row: Row, kind: str, ending: str) -> Path:
+        return self.folder / SAMPLES / f"{row.key.replace('/', '_')}_{kind}{ending}"
