@@ -1,16 +1,22 @@
-"""Tables 1 to 3 of the paper with what was measured here among them, and why the published times cannot hold."""
+"""Tables 1 to 3 of the paper with what was measured here among them, ours and other methods' images."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from banet.model.complexity import convolution_macs
 from banet.model.config import BANetConfig
-from pipelines.report.formats import NO_VALUE, Row, Table
+from banet.profile import Latency
+from banet.scoring.means import AlignedMeans, Means
+from pipelines.report.formats import NO_VALUE, Row, Table, milliseconds
+from pipelines.report.others import Other
 from pipelines.report.published import Column, PublishedRow, PublishedTable
+from pipelines.report.times import measured_time_note, published_time_note
 from pipelines.stages.outputs import EvaluationReport
 
 PAPER = "Tsai et al. 2022"
-PUBLISHED, MEASURED = "published", "measured here"
+PUBLISHED, MEASURED, SCORED = "published", "measured here", "scored here"
 _PREFIXES = {  # by the table's number: what stands before the columns of each of its benchmarks
     1: {"gopro": ""},
     2: {"hide": ""},
@@ -29,9 +35,7 @@ _HEADINGS = {
     "params_m": "parameters M",
     "gmacs": "GMACs [2]",
 }
-_FRAME, _CROP = 1280 * 720, 256 * 256  # pixels of GoPro's frames, and of what the published GMACs are counted on
-_PEAK = 4352 * 2 * 1.545e9 / 1e12  # TFLOP/s of an RTX 2080 Ti: cores, a multiply-accumulate a cycle, boost clock
-_PEAK_HALF = 107.6  # TFLOP/s, its tensor cores in float16
+_NOT_OF_A_NAME = re.compile(r"[^\w+]|_")  # what "MIMO-UNet+" and "mimo_unet+" differ in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,69 +54,55 @@ class Measured:
         return f"{self.name} version {self.version}"
 
 
-def comparison_table(published: PublishedTable, times: PublishedTable, measured: Measured) -> Table:
-    """One of Tables 1 to 3, the measured row below the published one of the same network, or at the end.
+def comparison_table(
+    published: PublishedTable, times: PublishedTable, measured: Measured, others: Sequence[Other] = ()
+) -> Table:
+    """One of Tables 1 to 3, what was measured below the published row of the same network or method, or at the end.
 
     Args:
         published: the table.
         times: Table 1, whose GMACs and times the note reckons with.
         measured: benchmarks of other tables among its evaluations are passed over.
+        others: methods whose images were scored here; other tables' benchmarks are passed over.
     """
     prefixes = _PREFIXES[published.number]
     here = {e.benchmark: e for e in measured.evaluations if e.benchmark in prefixes}
-    rows = [_published_row(row, published.columns) for row in published.rows]
+    blocks = [[_published_row(row, published.columns)] for row in published.rows]
+    at_end: list[Row] = []
+    methods, networks = [_plain(row.method) for row in published.rows], [row.model for row in published.rows]
+    scored = _scored_figures(others, prefixes)
+    for name, figures in scored.items():
+        place = blocks[methods.index(_plain(name))] if _plain(name) in methods else at_end
+        place.append(Row(label=name, figures=(*_cells(published.columns, figures), SCORED)))
     if here:
-        networks = [row.model for row in published.rows]
-        name = measured.network.name
-        place = networks.index(name) + 1 if name in networks else len(rows)
         figures = _measured_figures(here, prefixes, measured)
-        cells = (_measured_cell(column, figures.get(column.name)) for column in published.columns)
-        rows.insert(place, Row(label=measured.label, figures=(*cells, MEASURED), strong=True))
+        place = blocks[networks.index(measured.network.name)] if measured.network.name in networks else at_end
+        place.append(Row(label=measured.label, figures=(*_cells(published.columns, figures), MEASURED), strong=True))
     return Table(
         caption=f"Table {published.number} of {PAPER}: {published.caption}",
         headings=("method", *(_HEADINGS[column.name] for column in published.columns), "origin"),
-        rows=tuple(rows),
-        notes=(*_notes(published, here), time_note(times), *_count_note(published)),
+        rows=tuple(chain(*blocks, at_end)),
+        notes=(*_notes(published, here, tuple(scored)), *_numbered_notes(published, times, here)),
     )
 
 
-def time_note(times: PublishedTable) -> str:
-    """Why the published times are no times of restoring: the arithmetic, from the table's own GMACs and times.
-
-    Args:
-        times: Table 1.
-    """
-    parts = [_reckoned(times, method) for method in ("BANet", "BANet+")]
-    return (
-        "[1] The fast networks' published times were taken without waiting for the GPU (the released scripts read the "
-        "clock while the work is still queued): they say how long it takes to start the work, and cannot hold as times "
-        f"of restoring. The RTX 2080 Ti, on which the paper timed, does {_PEAK:.2f} TFLOP/s in float32 at its peak "
-        f"(4352 cores x 1.545 GHz x 2). {parts[0]}; {parts[1]}. Half precision on its tensor cores, {_PEAK_HALF} "
-        f"TFLOP/s at the peak, would not do either: {_least_ms(times, 'BANet', _PEAK_HALF):,.0f} ms and "
-        f"{_least_ms(times, 'BANet+', _PEAK_HALF):,.0f} ms. No time was measured here."
-    )
+def _numbered_notes(
+    published: PublishedTable, times: PublishedTable, here: Mapping[str, EvaluationReport]
+) -> Iterator[str]:
+    latency = _latency(here)
+    yield published_time_note(times) + ("" if latency else " No time was measured here.")
+    if any(column.name == "gmacs" for column in published.columns):
+        yield "[2] Multiplications with additions on 256x256 pixels; the paper heads the column GFLOPs."
+    if latency:
+        yield measured_time_note(latency)
 
 
-def _reckoned(times: PublishedTable, method: str) -> str:
-    gmacs, ms = times.figure(method, "gmacs") or 0.0, times.figure(method, "time_ms") or 0.0
-    rate = 1e3 * _tflop(gmacs) / ms
-    return (
-        f"{method}: {gmacs:.0f} GMACs x {_FRAME / _CROP} x 2 = {_tflop(gmacs):.1f} TFLOP a 1280x720 frame, at least "
-        f"{_least_ms(times, method, _PEAK):,.0f} ms, while {ms:.0f} ms would take {rate:.0f} TFLOP/s, "
-        f"{rate / _PEAK:.0f} times the peak"
-    )
+def _latency(here: Mapping[str, EvaluationReport]) -> Latency | None:
+    """The time of the table's benchmark, or of the first of its two that has one."""
+    return next((e.latency for e in here.values() if e.latency is not None), None)
 
 
-def _tflop(gmacs: float) -> float:
-    """Of a 1280x720 frame, two operations a multiply-accumulate, by what 256x256 pixels take."""
-    return 2 * gmacs * _FRAME / _CROP / 1e3
-
-
-def _least_ms(times: PublishedTable, method: str, peak: float) -> float:
-    return 1e3 * _tflop(times.figure(method, "gmacs") or 0.0) / peak
-
-
-def _notes(published: PublishedTable, here: Mapping[str, EvaluationReport]) -> list[str]:
+def _notes(published: PublishedTable, here: Mapping[str, EvaluationReport], scored: Sequence[str]) -> list[str]:
     names = _PREFIXES[published.number]
     notes = [
         f"Measured here on {e.benchmark} ({e.variant}), {e.images} images, with weights trained on "
@@ -128,11 +118,14 @@ def _notes(published: PublishedTable, here: Mapping[str, EvaluationReport]) -> l
     notes += [
         f"The scores on {e.benchmark} were taken without RealBlur's alignment, so they do not stand here."
         for e in here.values()
-        if _protocol_scores(e) is None
+        if protocol_scores(e.benchmark, e.restored, e.realblur) is None
     ]
+    if scored:
+        notes.append(f"Scored here: images that others restored ({', '.join(scored)}), by the protocol of the table.")
     missing = [name for name in names if name not in here]
     if missing:
         notes.append(f"Nothing was measured on {' and '.join(missing)} here: the rows are published ones only.")
+    notes += _higher(published)
     if published.number == 3:
         notes.append(
             "SSIM aligned: RealBlur's own form, the mean of the channels over the pixels that stay valid after "
@@ -143,10 +136,18 @@ def _notes(published: PublishedTable, here: Mapping[str, EvaluationReport]) -> l
     return notes
 
 
-def _count_note(published: PublishedTable) -> tuple[str, ...]:
-    if all(column.name != "gmacs" for column in published.columns):
-        return ()
-    return ("[2] Multiplications with additions on 256x256 pixels; the paper heads the column GFLOPs.",)
+def _higher(published: PublishedTable) -> Iterator[str]:
+    """Where the paper prints a higher score for another method than for a network of its own."""
+    columns = [(i, c) for i, c in enumerate(published.columns) if c.name.endswith(("psnr_db", "ssim"))]
+    for own in (row for row in published.rows if row.model):
+        found = [
+            f"{row.method} in {_HEADINGS[c.name]} ({published_cell(c, theirs)}, {own.method} {published_cell(c, ours)})"
+            for i, c in columns
+            for row in published.rows
+            if (theirs := row.figures[i]) and (ours := own.figures[i]) and theirs > ours and not row.model
+        ]
+        if found:
+            yield f"Published above {own.method}: {', '.join(found)}."
 
 
 def _published_row(row: PublishedRow, columns: tuple[Column, ...]) -> Row:
@@ -172,23 +173,49 @@ def _measured_figures(
         "params_m": measured.parameters / 1e6,
         "gmacs": convolution_macs(measured.network, 256, 256) / 1e9,
     }
-    for benchmark, evaluation in here.items():
-        scores = _protocol_scores(evaluation)
-        if scores is not None:
-            prefix = prefixes[benchmark]
-            figures[f"{prefix}psnr_db"], figures[f"{prefix}ssim"] = scores
+    latency = _latency(here)
+    if latency is not None:
+        figures["time_ms"] = latency.median_ms
+    for benchmark, e in here.items():
+        figures |= _score_figures(prefixes[benchmark], protocol_scores(benchmark, e.restored, e.realblur))
     return figures
 
 
-def _protocol_scores(evaluation: EvaluationReport) -> tuple[float, float] | None:
+def _scored_figures(others: Sequence[Other], prefixes: Mapping[str, str]) -> dict[str, dict[str, float]]:
+    """By the method's name, then as those of ours; one method may have been scored on both benchmarks of Table 3."""
+    found: dict[str, dict[str, float]] = {}
+    for other in others:
+        benchmark = other.method.benchmark
+        scores = protocol_scores(benchmark, other.means, other.aligned) if benchmark in prefixes else None
+        if scores is not None:
+            found.setdefault(other.name, {}).update(_score_figures(prefixes[benchmark], scores))
+    return found
+
+
+def _score_figures(prefix: str, scores: tuple[float, float] | None) -> dict[str, float]:
+    return {} if scores is None else {f"{prefix}psnr_db": scores[0], f"{prefix}ssim": scores[1]}
+
+
+def protocol_scores(benchmark: str, plain: Means, aligned: AlignedMeans | None) -> tuple[float, float] | None:
     """PSNR and SSIM by the protocol of the benchmark's table; None where it was scored by another one."""
-    if not evaluation.benchmark.startswith("realblur"):
-        return evaluation.restored.psnr, evaluation.restored.ssim_matlab3d
-    aligned = evaluation.realblur
+    if not benchmark.startswith("realblur"):
+        return plain.psnr, plain.ssim_matlab3d
     return None if aligned is None else (aligned.psnr, aligned.ssim)
 
 
+def _cells(columns: Sequence[Column], figures: Mapping[str, float]) -> Iterator[str]:
+    return (_measured_cell(column, figures.get(column.name)) for column in columns)
+
+
 def _measured_cell(column: Column, value: float | None) -> str:
-    if column.name in {"params_m", "gmacs"} and value is not None:
+    if value is None:
+        return NO_VALUE
+    if column.name == "time_ms":
+        return f"{milliseconds(value)} [3]"
+    if column.name in {"params_m", "gmacs"}:
         return f"{value:.1f}"  # a small network's would round to 1
     return published_cell(column, value)
+
+
+def _plain(method: str) -> str:
+    return _NOT_OF_A_NAME.sub("", method).casefold()

@@ -7,14 +7,15 @@ from pipelines.report.comparison import COMPARISONS, Measured, comparison_table
 from pipelines.report.formats import Table, markdown, plain
 from pipelines.report.images import worst_table
 from pipelines.report.inputs import ReportInputs
+from pipelines.report.others import others_of
 from pipelines.report.tables import results_table, strata_table
 
 
 def measured_tables(inputs: ReportInputs) -> dict[str, Table]:
     """What was measured here, by the names of their files."""
     found: dict[str, Table] = {}
-    for evaluation, images in zip(inputs.evaluations, inputs.images, strict=True):
-        found[f"results_{evaluation.benchmark}"] = results_table(evaluation)
+    for evaluation, images, others in zip(inputs.evaluations, inputs.images, others_of(inputs), strict=True):
+        found[f"results_{evaluation.benchmark}"] = results_table(evaluation, others)
         by_stratum = strata_table(evaluation)
         if by_stratum is not None:
             found[f"strata_{evaluation.benchmark}"] = by_stratum
@@ -35,8 +36,10 @@ def measured(inputs: ReportInputs) -> Measured:
 
 def paper_tables(inputs: ReportInputs) -> dict[str, Table]:
     """Tables 1 to 3 and 5 to 9 of the paper with what was measured here among or beside its figures."""
+    scored = [other for others in others_of(inputs) for other in others.shown]
     compared = {
-        f"table{n}": comparison_table(inputs.published[n], inputs.published[1], measured(inputs)) for n in COMPARISONS
+        f"table{n}": comparison_table(inputs.published[n], inputs.published[1], measured(inputs), scored)
+        for n in COMPARISONS
     }
     return compared | {f"table{n}": ablation_table(inputs.published[n], inputs.runs) for n in ABLATIONS}
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ _LATEX = {
     '"': r"\textquotedbl{}",  # a straight one closes a quotation in OT1
 }
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d+)?|inf)")
+_MARK = re.compile(r" \[\d\]$")  # of a note, after a figure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,21 @@ class Table:
     notes: tuple[str, ...] = ()
 
 
+def decibels(value: float) -> str:
+    """Two decimals; equal images have no finite PSNR."""
+    return "inf" if math.isinf(value) else f"{value:.2f}"
+
+
+def gain(value: float) -> str:
+    """Two decimals and always a sign."""
+    return f"{value:+.2f}"
+
+
+def milliseconds(value: float) -> str:
+    """Whole ones, and tenths below 100."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
+
+
 def markdown(table: Table) -> str:
     """As GitHub reads it; strong rows are bold."""
     head = [_markdown_line(table.headings), _markdown_line(("---", *("---:" for _ in table.headings[1:])))]
@@ -53,11 +70,13 @@ def markdown(table: Table) -> str:
 
 
 def comma_separated(table: Table) -> str:
-    """The headings and the rows alone, for a program; a cell without a value is empty."""
+    """The headings and the rows alone, for a program: no value is an empty cell, no figure bears a note's mark."""
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(table.headings)
-    lines.writerows([row.label, *("" if cell == NO_VALUE else cell for cell in row.figures)] for row in table.rows)
+    lines.writerows(
+        [row.label, *("" if cell == NO_VALUE else _MARK.sub("", cell) for cell in row.figures)] for row in table.rows
+    )
     return text.getvalue()
 
 
@@ -114,9 +133,12 @@ def _latex_line(cells: tuple[str, ...], *, strong: bool = False) -> str:
 
 
 def _latex(text: str) -> str:
-    """Escape; a figure's minus becomes a minus sign, and a row's first bracket no option of the line break before."""
+    """Escape; a figure's minus becomes a minus sign, a row's first bracket no option of the line break before.
+
+    An option's two hyphens stay two.
+    """
     if text.startswith("-") and _NUMBER.fullmatch(text):
         return f"${text}$" if text != "-inf" else r"$-\infty$"
     parts = ("".join(_LATEX.get(character, character) for character in part) for part in text.split(" -> "))
-    escaped = r" $\rightarrow$ ".join(parts)
+    escaped = r" $\rightarrow$ ".join(parts).replace("--", "-{}-")
     return f"{{}}{escaped}" if escaped.startswith(("[", "*")) else escaped

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from banet.errors import DataError
 from banet.scoring.table import read_table
-from pipelines.report.formats import NO_VALUE, Row, Table
-from pipelines.report.tables import decibels, gain
+from pipelines.report.formats import NO_VALUE, Row, Table, decibels, gain
 
 IMAGES = "images.parquet"
 WORST = 10

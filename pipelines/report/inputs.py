@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from banet.model.config import BANetConfig
+from banet.scoring.methods import Method
 from banet.tracking.registry import RegisteredModel
 from banet.tracking.runs import RunScores
 from pipelines.report.images import ImageRow
@@ -35,6 +36,7 @@ class ReportInputs:
     evaluations: tuple[EvaluationReport, ...]  # the first is the headline
     folders: tuple[Path, ...]  # one for each evaluation: where its samples lie
     images: tuple[tuple[ImageRow, ...], ...]  # one for each evaluation: every image it scored
+    methods: tuple[tuple[Method, ...], ...]  # one for each evaluation: whose images of its benchmark were scored here
     network: BANetConfig  # of the registered version
     published: Mapping[int, PublishedTable]  # the paper's tables by their number
     runs: tuple[RunScores, ...]  # all training runs in MLflow

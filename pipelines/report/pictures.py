@@ -1,22 +1,23 @@
-"""What the page shows of one sample: its PNGs as they are, close-ups where the restoration errs most, error maps."""
+"""Pictures inside the page: PNGs as they are, close-ups, error maps, and WebP where PNG would be too large."""
 
 import base64
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from banet.data.codec import encode_png, read_image
+from banet.data.codec import decode, encode_png, encode_webp, read_image
 from banet.errors import DataError
 from banet.image import Image
-from pipelines.report.tables import decibels, gain
-from pipelines.stages.outputs import EvaluationReport, Sample
+from banet.scoring.pictures import Sample
 
 Map = npt.NDArray[np.float32]  # one value a pixel, (H, W)
 
+AGAIN = "run the evaluate stage again"
+WEBP_QUALITY = 90
 _PNG = b"\x89PNG\r\n\x1a\n"
-_AGAIN = "run the evaluate stage again"
 _CLOSE = 4  # a close-up's side is the picture's shorter one divided by this
 _LEAST_SIDE = 32  # pixels of a close-up, if the picture has as many
 _MAP_WIDTH = 480  # pixels of an error map, at most
@@ -27,13 +28,18 @@ _ATTENTION = "attention"  # the role of the picture that `banet.explain` draws
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """One PNG, inside the page."""
+    """One picture, inside the page."""
 
-    role: str  # blurred, restored, sharp, or what a map shows
-    note: str  # its PSNR, or the map's scale
+    role: str  # blurred, restored, sharp, a method, or what a map shows
+    note: str  # the whole image's PSNR, or the map's scale
     uri: str
     width: int
     height: int
+
+    @property
+    def size(self) -> int:
+        """Characters that it takes in the page."""
+        return len(self.uri)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,47 +51,50 @@ class Box:
     side: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
-    """The pictures of one sample."""
-
-    key: str
-    gained: str
-    pictures: tuple[Picture, ...]  # blurred, restored, sharp
-    box: Box  # the close-ups' place
-    crops: tuple[Picture, ...]  # the same three, close
-    maps: tuple[Picture, ...]  # errors of the blurred and of the restored image, one scale
-
-    @property
-    def size(self) -> int:
-        """Characters that its pictures take in the page."""
-        return sum(len(picture.uri) for picture in (*self.pictures, *self.crops, *self.maps))
-
-
-def scene(sample: Sample, evaluation: EvaluationReport, folder: Path) -> Scene:
-    """Read one sample of an evaluation from the evaluation's folder.
+def from_file(role: str, note: str, path: Path) -> Picture:
+    """Take a PNG as it is.
 
     Raises:
-        DataError: a picture is missing or no PNG, or the three are not of one size.
+        DataError: it is missing or no PNG.
     """
-    notes = (f"{decibels(sample.blurred_psnr)} dB", f"{decibels(sample.restored_psnr)} dB", "ground truth")
-    paths = [folder / name for name in (sample.blurred, sample.restored, sample.sharp)]
-    roles = ("blurred", "restored", "sharp")
-    pictures = tuple(_from_file(*each) for each in zip(roles, notes, paths, strict=True))
-    images = [_decoded(path) for path in paths]
-    if len({image.shape for image in images}) > 1:
-        raise DataError(f"{paths[0]}, {paths[1].name} and {paths[2].name} are not of one size: {_AGAIN}")
-    blurred, restored, sharp = images
-    box = worst_place(_error(restored, sharp))
-    names = ("blurred", f"{evaluation.model} version {evaluation.version}", "sharp")
-    return Scene(
-        key=sample.key,
-        gained=gain(sample.restored_psnr - sample.blurred_psnr) if sample.restored_psnr != sample.blurred_psnr else "0",
-        pictures=pictures,
-        box=box,
-        crops=tuple(_from_image(name, "", _crop(image, box)) for name, image in zip(names, images, strict=True)),
-        maps=_error_maps(_error(blurred, sharp), _error(restored, sharp)),
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}): {AGAIN}") from None
+    if not content.startswith(_PNG) or len(content) < 24:
+        raise DataError(f"{path} is no PNG: {AGAIN}")
+    return Picture(
+        role=role,
+        note=note,
+        uri=_uri("png", content),
+        width=int.from_bytes(content[16:20]),  # PNG's first chunk, IHDR, begins with both sizes
+        height=int.from_bytes(content[20:24]),
     )
+
+
+def from_image(role: str, note: str, image: Image, *, drawing: bool = False) -> Picture:
+    """Encode an image without loss: as PNG, or as WebP, which takes a third of it for a drawing of few colours."""
+    height, width = image.shape[:2]
+    uri = _uri("webp", encode_webp(image)) if drawing else _uri("png", encode_png(image, compression=9))
+    return Picture(role=role, note=note, uri=uri, width=width, height=height)
+
+
+def as_webp(picture: Picture) -> Picture:
+    """Encode a picture anew with loss, where all of them without would make the page too large."""
+    image = decode(base64.b64decode(picture.uri.partition(",")[2]), picture.role)
+    return replace(picture, uri=_uri("webp", encode_webp(image, quality=WEBP_QUALITY)))
+
+
+def decoded(path: Path) -> Image:
+    """Read the pixels of a picture that is there.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    try:
+        return read_image(path)
+    except DataError:
+        raise DataError(f"{path} is damaged: {AGAIN}") from None
 
 
 def attention(sample: Sample, folder: Path) -> Picture | None:
@@ -100,14 +109,8 @@ def attention(sample: Sample, folder: Path) -> Picture | None:
     path = restored.with_name(f"{restored.stem.removesuffix('_restored')}_{_ATTENTION}.jpg")
     if not path.is_file():
         return None
-    height, width = _decoded(path).shape[:2]
-    return Picture(
-        role=_ATTENTION,
-        note=sample.key,
-        uri="data:image/jpeg;base64," + base64.b64encode(path.read_bytes()).decode(),
-        width=width,
-        height=height,
-    )
+    height, width = decoded(path).shape[:2]
+    return Picture(role=_ATTENTION, note=sample.key, uri=_uri("jpeg", path.read_bytes()), width=width, height=height)
 
 
 def worst_place(error_HW: Map) -> Box:
@@ -120,22 +123,32 @@ def worst_place(error_HW: Map) -> Box:
     return Box(top=int(top), left=int(left), side=side)
 
 
-def _error_maps(*errors_HW: Map) -> tuple[Picture, ...]:
+def error_maps(errors_HW: Mapping[str, Map]) -> tuple[Picture, ...]:
+    """Draw errors, dark for none, by one scale.
+
+    Args:
+        errors_HW: grey levels, by the pictures' roles.
+    """
     from matplotlib import colormaps
 
-    small = [_reduced(error) for error in errors_HW]
+    small = [_reduced(error) for error in errors_HW.values()]
     top = max(1.0, *(float(np.quantile(part, _BRIGHTEST)) for part in small))
     colours = np.rint(colormaps["inferno"](np.linspace(0, 1, _LEVELS))[:, :3] * 255).astype(np.uint8)
     levels = [np.rint(np.clip(part / top, 0, 1) * (_LEVELS - 1)).astype(np.intp) for part in small]
-    roles = ("error, blurred", "error, restored")
     note = f"0 to {top:.0f} of 255"
-    return tuple(_from_image(role, note, colours[level]) for role, level in zip(roles, levels, strict=True))
+    drawn = zip(errors_HW, levels, strict=True)
+    return tuple(from_image(role, note, colours[level], drawing=True) for role, level in drawn)
 
 
-def _error(image: Image, sharp: Image) -> Map:
+def error(image: Image, sharp: Image) -> Map:
     """Magnitude of the difference, mean over channels, grey levels."""
     difference = np.abs(image.astype(np.float32) - sharp)
     return np.asarray(difference.mean(axis=2), dtype=np.float32)
+
+
+def cropped(image: Image, box: Box) -> Image:
+    """The pixels inside a box."""
+    return np.ascontiguousarray(image[box.top : box.top + box.side, box.left : box.left + box.side])
 
 
 def _reduced(error_HW: Map) -> Map:
@@ -146,36 +159,5 @@ def _reduced(error_HW: Map) -> Map:
     return np.asarray(cut.reshape(H // n, n, W // n, n).mean(axis=(1, 3)), dtype=np.float32)
 
 
-def _crop(image: Image, box: Box) -> Image:
-    return np.ascontiguousarray(image[box.top : box.top + box.side, box.left : box.left + box.side])
-
-
-def _from_image(role: str, note: str, image: Image) -> Picture:
-    return _picture(role, note, encode_png(image, compression=9))
-
-
-def _from_file(role: str, note: str, path: Path) -> Picture:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}): {_AGAIN}") from None
-    if not content.startswith(_PNG) or len(content) < 24:
-        raise DataError(f"{path} is no PNG: {_AGAIN}")
-    return _picture(role, note, content)
-
-
-def _decoded(path: Path) -> Image:
-    try:
-        return read_image(path)
-    except DataError:
-        raise DataError(f"{path} is damaged: {_AGAIN}") from None
-
-
-def _picture(role: str, note: str, content: bytes) -> Picture:
-    return Picture(
-        role=role,
-        note=note,
-        uri="data:image/png;base64," + base64.b64encode(content).decode(),
-        width=int.from_bytes(content[16:20]),  # PNG's first chunk, IHDR, begins with both sizes
-        height=int.from_bytes(content[20:24]),
-    )
+def _uri(kind: str, content: bytes) -> str:
+    return f"data:image/{kind};base64," + base64.b64encode(content).decode()

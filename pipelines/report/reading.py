@@ -6,6 +6,7 @@ from pathlib import Path
 
 from banet.errors import DataError
 from banet.model.config import BANetConfig
+from banet.scoring.methods import METHODS, read_methods
 from banet.tracking.registry import RegisteredModel
 from banet.tracking.runs import RunScores
 from pipelines.report.ablation import ABLATIONS
@@ -40,6 +41,7 @@ def read_inputs(
     package_version: str,
     commit: str | None,
     published: Path = PUBLISHED,
+    methods: Path = METHODS,
 ) -> ReportInputs:
     """Read what the stages wrote under `reports`: train, register, promote, and evaluate for each benchmark.
 
@@ -52,6 +54,7 @@ def read_inputs(
         package_version: of banet.
         commit: that is checked out, if any.
         published: folder of the paper's tables.
+        methods: folder of what was scored of other methods' images.
 
     Raises:
         DataError: a file or a key is missing, unknown or mistyped, or the scores belong to another version than the
@@ -72,6 +75,7 @@ def read_inputs(
         evaluations=evaluations,
         folders=folders,
         images=tuple(read_images(folder, e.variant) for folder, e in zip(folders, evaluations, strict=True)),
+        methods=tuple(read_methods(methods, e.benchmark) for e in evaluations),
         network=network,
         published={number: read_published(number, published) for number in SHOWN},
         runs=tuple(runs),

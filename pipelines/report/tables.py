@@ -1,21 +1,24 @@
 """The tables of what was measured here; the page typesets what stands in them as ASCII."""
 
-import math
 from collections.abc import Iterator
 
 from banet.scoring.means import Comparison
 from banet.scoring.scores import Scores
-from pipelines.report.formats import NO_VALUE, Row, Table
+from pipelines.report.formats import NO_VALUE, Row, Table, decibels, gain
+from pipelines.report.others import Others
+from pipelines.report.times import time_line
 from pipelines.stages.outputs import EvaluationReport
 
+_NOBODY = Others()
 
-def results_table(evaluation: EvaluationReport) -> Table:
-    """Blurred, filtered and restored, with noise as a camera gives it and without."""
+
+def results_table(evaluation: EvaluationReport, others: Others = _NOBODY) -> Table:
+    """Blurred, filtered, restored by others and restored, with noise as a camera gives it and without."""
     return Table(
         caption=f"{evaluation.benchmark} ({evaluation.variant}), {evaluation.images} held-out images",
         headings=("", "PSNR dB", "gain dB", "SSIM matlab3d", "SSIM channel"),
-        rows=tuple(_result_rows(evaluation)),
-        notes=tuple(_notes(evaluation)),
+        rows=tuple(_result_rows(evaluation, others)),
+        notes=(*_notes(evaluation), *others.notes),
     )
 
 
@@ -28,16 +31,6 @@ def strata_table(evaluation: EvaluationReport) -> Table | None:
         headings=("blur", "images", "PSNR dB", "gain dB", "SSIM matlab3d", "SSIM channel"),
         rows=tuple(Row(label=name, figures=_change(stratum)) for name, stratum in evaluation.strata.items()),
     )
-
-
-def decibels(value: float) -> str:
-    """Two decimals; equal images have no finite PSNR."""
-    return "inf" if math.isinf(value) else f"{value:.2f}"
-
-
-def gain(value: float) -> str:
-    """Two decimals and always a sign."""
-    return f"{value:+.2f}"
 
 
 def _notes(evaluation: EvaluationReport) -> Iterator[str]:
@@ -57,14 +50,19 @@ def _notes(evaluation: EvaluationReport) -> Iterator[str]:
     trained = evaluation.trained_variant
     if trained is not None and trained != evaluation.variant:
         yield f"The model was trained on the variant {trained}, not on {evaluation.variant}."
+    if evaluation.latency is not None:
+        yield time_line(evaluation.latency)
 
 
-def _result_rows(evaluation: EvaluationReport) -> Iterator[Row]:
+def _result_rows(evaluation: EvaluationReport, others: Others) -> Iterator[Row]:
     noise_free, single = evaluation.noise_free, evaluation.best_filter
     yield _row("blurred input", evaluation.blurred, None)
     if single is not None:
         yield _row(f"best single filter ({single.filter}, chosen on {single.chosen_on})", single.scores, single.gain)
-    yield _row("restored", evaluation.restored, evaluation.gain, strong=True)
+    for other in others.shown:
+        yield _row(other.name, other.means, other.gain)
+    whose = f" by {evaluation.model} version {evaluation.version}" if others.shown else ""
+    yield _row(f"restored{whose}", evaluation.restored, evaluation.gain, strong=True)
     if noise_free is not None:
         yield _row("blurred input, noise-free", noise_free.blurred, None)
         yield _row("restored, noise-free", noise_free.restored, noise_free.gain)

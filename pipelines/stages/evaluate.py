@@ -1,34 +1,29 @@
 """evaluate: a registered version, pulled from the registry, scored on a benchmark's test images."""
 
-import math
 import sys
 import tempfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-import torch
 
 from banet.baselines import Filter, best_filter
 from banet.data.archive import SHARP
 from banet.data.benchmark import MANIFESTS, Benchmark, read_benchmark
-from banet.data.codec import write_image
 from banet.data.index import Row
 from banet.data.shards import ShardFolder
-from banet.explain import explain
 from banet.files import whole_folder
-from banet.model import BANet, load_weights
+from banet.model import BANet
+from banet.profile import Latency, measure_latency
 from banet.progress import StatusLine
-from banet.restore import restore
-from banet.scoring.evaluation import Scoring, score_benchmark
+from banet.scoring.evaluation import TEST, Scoring, kept_scores, open_model, score_benchmark
 from banet.scoring.means import aligned_means, compare, compare_filtered, compare_strata, named_means
-from banet.scoring.resume import FinishedBlocks, finished_blocks
+from banet.scoring.pictures import SAMPLES, Pictures
+from banet.scoring.resume import FinishedBlocks
 from banet.scoring.scores import ImageScores
-from banet.scoring.table import write_table
+from banet.scoring.table import TABLES, write_table
 from banet.tracking.registry import RegisteredModel, pull
 from banet.tracking.runs import log_files, log_metrics
 from banet.tracking.store import Store, connect, main_checkout
-from pipelines.stages.face import params, run_command, stage_parser
+from pipelines.stages.face import params, run_command, scoring_device, stage_parser
 from pipelines.stages.outputs import (
     METRICS,
     REGISTERED,
@@ -36,17 +31,13 @@ from pipelines.stages.outputs import (
     SCORES,
     EvaluationReport,
     FilterReport,
-    Sample,
     read_json,
     write_json,
 )
 
 FILTER_PAIRS = 48  # training pairs that choose the filter
-SAMPLES = 6  # test images shown in the report
-ATTENDED = 2  # of them with what attention sees (Figs. 5 to 8)
-TEST, TRAIN = "test", "train"
+TRAIN = "train"
 UNFINISHED = ".runs"  # at the root of the main checkout, as training's checkpoints: DVC removes outputs before it runs
-IMAGES = ("images.csv", "images.parquet")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +71,9 @@ def evaluate(
         model: the version; its weights are pulled and their digest checked.
         shards: the benchmark's.
         storage: where scores lie until all are there: an interrupted evaluation goes on.
-        store: MLflow's; the run that made the model gets metrics and table.
+        store: MLflow's; the run that made the model gets metrics, tables and pictures.
         out: gets `metrics.json`, the few numbers of it in `scores.json`, a table with a row an image (Parquet, CSV),
-            and samples; replaced as a whole.
+            and pictures in `samples`; replaced as a whole.
         trained_on: variant that the model was trained on; it is scored if the benchmark has it, else its first.
         workers: processes; by the work, if None.
         device: of torch.
@@ -104,8 +95,8 @@ def evaluate(
             simple=_best_filter(data, variants[0]),
             device=device,
         )
-        network = load_weights(scoring.weights)
-        kept = _kept(storage, scoring, model, data)
+        network, restoring = open_model(scoring)
+        kept = kept_scores(storage, scoring, weights=model.digest, shards=data.summary.digest)
         scores = _score(scoring, rows, kept, workers)
     result = Evaluation(
         benchmark=benchmark,
@@ -116,11 +107,13 @@ def evaluate(
         noise_free=scores[-len(rows) :] if benchmark.noise_free else [],
     )
     with whole_folder(out) as partial_folder:
-        samples = _write_samples(result, network, data, rows, partial_folder)
-        _write_scores(partial_folder, _report(result, model, samples), scores)
+        pictures = Pictures(
+            network=network, restoring=restoring, data=data, variant=result.variant, folder=partial_folder
+        )
+        report = _report(result, model, data, pictures)
+        _write_scores(partial_folder, report, scores)
     kept.remove()
-    log_metrics(store, model.run_id, named_means(result.scores, benchmark.name))
-    log_files(store, model.run_id, [out / METRICS, out / IMAGES[0]], folder=f"evaluate/{benchmark.name}")
+    _log(store, model, report, result.scores, out)
     return result
 
 
@@ -143,12 +136,6 @@ def _score(scoring: Scoring, rows: list[Row], kept: FinishedBlocks, workers: int
         line.close()
 
 
-def _kept(storage: Path, scoring: Scoring, model: RegisteredModel, data: ShardFolder) -> FinishedBlocks:
-    places = {"weights": model.digest, "shards": data.summary.digest}
-    depends_on = asdict(replace(scoring, weights=Path(), shards="")) | places
-    return finished_blocks(storage, scoring.benchmark.name, depends_on)
-
-
 def _best_filter(data: ShardFolder, variant: str) -> Filter | None:
     if not data.summary.counts.get(TRAIN):
         return None  # a benchmark for testing only: nothing to choose a filter on
@@ -161,12 +148,22 @@ def _best_filter(data: ShardFolder, variant: str) -> Filter | None:
 def _write_scores(folder: Path, report: EvaluationReport, scores: list[ImageScores]) -> None:
     write_json(folder / METRICS, report)
     write_json(folder / SCORES, report.headline)
-    for name in IMAGES:
+    for name in TABLES:
         write_table(folder / name, scores)
 
 
-def _report(result: Evaluation, model: RegisteredModel, samples: tuple[Sample, ...]) -> EvaluationReport:
-    main = compare(result.scores)
+def _log(store: Store, model: RegisteredModel, report: EvaluationReport, scores: list[ImageScores], out: Path) -> None:
+    """Add metrics, tables and pictures to the run that made the model."""
+    values = named_means(scores, report.benchmark)
+    if report.latency is not None:
+        values[f"{report.benchmark}/latency_ms"] = report.latency.median_ms
+    log_metrics(store, model.run_id, values)
+    files = [out / name for name in (METRICS, *TABLES, SAMPLES)]
+    log_files(store, model.run_id, files, folder=f"evaluate/{report.benchmark}")
+
+
+def _report(result: Evaluation, model: RegisteredModel, data: ShardFolder, pictures: Pictures) -> EvaluationReport:
+    main, rows = compare(result.scores), data.rows(TEST)
     return EvaluationReport(
         benchmark=result.benchmark.name,
         variant=result.variant,
@@ -179,7 +176,10 @@ def _report(result: Evaluation, model: RegisteredModel, samples: tuple[Sample, .
         strata=compare_strata(result.scores),
         noise_free=compare(result.noise_free) if result.noise_free else None,
         best_filter=_filter_report(result),
-        samples=samples,
+        samples=pictures.samples(rows, result.scores),
+        worst=pictures.worst(rows, result.scores),
+        latency=_latency(pictures.network, rows[0]),
+        data_digest=data.summary.digest,
         trained_variant=result.trained_on,
         realblur=aligned_means(result.scores),
     )
@@ -192,35 +192,13 @@ def _filter_report(result: Evaluation) -> FilterReport | None:
     return FilterReport(filter=str(result.simple), chosen_on=TRAIN, gain=filtered.gain, scores=filtered.restored)
 
 
-def _write_samples(
-    result: Evaluation, network: BANet, data: ShardFolder, rows: list[Row], folder: Path
-) -> tuple[Sample, ...]:
-    """Write some images, evenly through the benchmark; one is the first, one the last."""
-    samples: list[Sample] = []
-    for i in np.linspace(0, len(rows) - 1, min(SAMPLES, len(rows)), dtype=int):
-        images = data.read(rows[i], (result.variant, SHARP)).images
-        scores, name = result.scores[i], rows[i].key.replace("/", "_")
-        pictures = {
-            "blurred": images[result.variant],
-            "restored": restore(network, images[result.variant]),
-            "sharp": images[SHARP],
-        }
-        files = {kind: f"samples/{name}_{kind}.png" for kind in pictures}
-        for kind, picture in pictures.items():
-            write_image(folder / files[kind], picture)
-        if len(samples) < ATTENDED and network.config.attention != "none":
-            write_image(folder / f"samples/{name}_attention.jpg", explain(network, images[result.variant]))
-        samples.append(
-            Sample(
-                key=rows[i].key,
-                blurred_psnr=scores.blurred.psnr if scores.blurred is not None else math.inf,
-                restored_psnr=scores.restored.psnr,
-                blurred=files["blurred"],
-                restored=files["restored"],
-                sharp=files["sharp"],
-            )
-        )
-    return tuple(samples)
+def _latency(network: BANet, row: Row) -> Latency:
+    """Time images of the size of one row, where the network is."""
+    parameter = next(network.parameters())
+    runs, warm_up = (20, 5) if parameter.is_cuda else (5, 1)  # seconds a run on a CPU
+    return measure_latency(
+        network, row.height, row.width, device=parameter.device, dtype=parameter.dtype, runs=runs, warm_up=warm_up
+    )
 
 
 def main() -> None:
@@ -240,7 +218,7 @@ def main() -> None:
         store=connect(),
         out=arguments.out,
         trained_on=chosen.benchmark.variant,
-        device="cuda" if chosen.cluster.gpus_per_worker and torch.cuda.is_available() else "cpu",
+        device=scoring_device(chosen.cluster),
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from banet.config import Params, read_params
+from banet.config import ClusterParams, Params, read_params
 from banet.errors import BanetError
 
 PARAMS = Path("params.yaml")
@@ -39,6 +39,13 @@ def run_command(command: Callable[[], None]) -> NoReturn:
 def stage_parser(description: str | None) -> argparse.ArgumentParser:
     """A parser with the description's first line."""
     return argparse.ArgumentParser(description=(description or "").partition("\n")[0])
+
+
+def scoring_device(cluster: ClusterParams) -> str:
+    """Where a stage restores images: on a GPU where workers have some and this machine has one."""
+    import torch
+
+    return "cuda" if cluster.gpus_per_worker and torch.cuda.is_available() else "cpu"
 
 
 def params() -> Params:

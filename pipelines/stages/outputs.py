@@ -9,8 +9,10 @@ from typing import TypeVar
 from banet.errors import ConfigError, DataError
 from banet.files import write_atomically
 from banet.parsing import parse
+from banet.profile import Latency
 from banet.scoring.bootstrap import Difference
 from banet.scoring.means import AlignedMeans, Comparison, Means
+from banet.scoring.pictures import Sample
 
 T = TypeVar("T")
 
@@ -43,7 +45,6 @@ class TrainingReport:
     validation_psnr: float  # dB, at best_step
     blurred_validation_psnr: float  # dB, of the input
     parameters: int
-    run_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,18 +73,6 @@ class FilterReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
-    """One scene to look at; its PNGs by their names relative to the evaluation's folder."""
-
-    key: str  # sequence/frame
-    blurred_psnr: float  # dB
-    restored_psnr: float  # dB
-    blurred: str
-    restored: str
-    sharp: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Headline:
     """The few numbers of an evaluation that one compares experiments by; DVC's metrics."""
 
@@ -93,6 +82,7 @@ class Headline:
     ssim_channel: float
     aligned_psnr: float | None = None  # dB, where the protocol is RealBlur's
     aligned_ssim: float | None = None
+    latency_ms: float | None = None  # median, of one image of the benchmark's size, synchronised
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,9 +100,12 @@ class EvaluationReport:
     strata: dict[str, Comparison]  # in the order in which they are shown; may be empty
     noise_free: Comparison | None  # the same images, blurred without noise
     best_filter: FilterReport | None
-    samples: tuple[Sample, ...]
+    samples: tuple[Sample, ...]  # evenly through the benchmark
     trained_variant: str | None = None  # that the model was trained on; None where nobody knows
     realblur: AlignedMeans | None = None  # of the restored images, where the protocol is RealBlur's
+    worst: tuple[Sample, ...] = ()  # the images of lowest PSNR restored, the worst first
+    latency: Latency | None = None  # of restoring an image of this benchmark's size
+    data_digest: str = ""  # of the shards
 
     @property
     def headline(self) -> Headline:
@@ -124,6 +117,7 @@ class EvaluationReport:
             ssim_channel=self.restored.ssim_channel,
             aligned_psnr=None if self.realblur is None else self.realblur.psnr,
             aligned_ssim=None if self.realblur is None else self.realblur.ssim,
+            latency_ms=None if self.latency is None else self.latency.median_ms,
         )
 
 

@@ -11,16 +11,18 @@ from banet.data.training import TrainingSet
 from banet.errors import DataError
 from banet.metrics import psnr
 from banet.model import load_weights
-from banet.restore import restore
+from banet.restore import exact_convolutions, restore
 from banet.scoring.bootstrap import Difference, paired_bootstrap
 from banet.tracking.registry import RegisteredModel, champion, note_decision, pull
 from banet.tracking.registry import promote as move_champion
 from banet.tracking.store import Store, connect
-from pipelines.stages.face import params, run_command, stage_parser
+from pipelines.stages.face import params, run_command, scoring_device, stage_parser
 from pipelines.stages.outputs import PROMOTION, REGISTERED, REPORTS, Promotion, read_json, write_json
 
 
-def promote(chosen: Params, *, candidate: RegisteredModel, shards: Path, store: Store, reports: Path) -> Promotion:
+def promote(
+    chosen: Params, *, candidate: RegisteredModel, shards: Path, store: Store, reports: Path, device: str = "cpu"
+) -> Promotion:
     """Score candidate and champion on the held-out sequences, and move the alias if the candidate is better.
 
     Better is a mean difference in PSNR whose interval lies above zero, by a paired bootstrap over sequences and images.
@@ -32,6 +34,7 @@ def promote(chosen: Params, *, candidate: RegisteredModel, shards: Path, store: 
         shards: of the training benchmark.
         store: MLflow's.
         reports: gets the decision and its reason.
+        device: of torch.
 
     Raises:
         DataError: missing or damaged shards, or nothing to compare.
@@ -41,10 +44,10 @@ def promote(chosen: Params, *, candidate: RegisteredModel, shards: Path, store: 
     folder.verify()
     held_out = chosen.benchmark.validation.sequences
     data = TrainingSet(folder=shards, variant=chosen.benchmark.variant, held_out=held_out, seed=chosen.recipe.seed)
-    scores = validation_psnr(store, candidate, data)
+    scores = validation_psnr(store, candidate, data, device)
     before = champion(store, candidate.name)
     rival = None if before is None or before.version == candidate.version else before
-    its_scores = scores if rival is None else validation_psnr(store, rival, data)
+    its_scores = scores if rival is None else validation_psnr(store, rival, data, device)
     difference = None if rival is None else compare(scores, its_scores, data)
     moved = before is None or (difference is not None and difference.better)
     reason = _reason(candidate, before, _mean(scores), difference)
@@ -67,13 +70,15 @@ def promote(chosen: Params, *, candidate: RegisteredModel, shards: Path, store: 
     return decision
 
 
-def validation_psnr(store: Store, model: RegisteredModel, data: TrainingSet) -> list[float]:
+def validation_psnr(store: Store, model: RegisteredModel, data: TrainingSet, device: str = "cpu") -> list[float]:
     """PSNR of a registered version on each held-out image, dB, in the order of the keys."""
     with tempfile.TemporaryDirectory() as folder:
         network = load_weights(pull(store, model.name, model.version, Path(folder) / "weights", model.digest))
+    network.to(device)
     shards = ShardFolder(data.folder)
     pairs = (shards.read(row, (data.variant, SHARP)).images for row in data.validation_rows())
-    return [psnr(restore(network, images[data.variant]), images[SHARP]) for images in pairs]
+    with exact_convolutions():
+        return [psnr(restore(network, images[data.variant]), images[SHARP]) for images in pairs]
 
 
 def compare(candidate: list[float], champion: list[float], data: TrainingSet) -> Difference:
@@ -116,11 +121,13 @@ def main() -> None:
     parser.add_argument("--shards", type=Path, required=True, help="folder of the training benchmark's shards")
     parser.add_argument("--reports", type=Path, default=REPORTS, help="folder with what the register stage wrote")
     arguments = parser.parse_args()
+    chosen = params()
     promote(
-        params(),
+        chosen,
         candidate=read_json(RegisteredModel, arguments.reports / REGISTERED, stage="register"),
         shards=arguments.shards,
         store=connect(),
+        device=scoring_device(chosen.cluster),
         reports=arguments.reports,
     )
 

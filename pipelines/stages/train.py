@@ -108,7 +108,6 @@ def train(chosen: Params, *, shards: Path, storage: Path, store: Store, out: Pat
         validation_psnr=result.best_psnr,
         blurred_validation_psnr=float(np.mean([psnr(images[data.variant], images[SHARP]) for images in validation])),
         parameters=sum(parameter.numel() for parameter in result.model.parameters()),
-        run_id=run_id,
     )
     save_weights(result.model, out)
     write_json(out / RUN, TrainedBy(run_id=run_id, data_digest=folder.summary.digest))

@@ -1,9 +1,14 @@
+import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from banet.errors import ConfigError
 from pipelines.graph import Graph, Stage, read_graph
+from pipelines.stages.train import CURVES
+
+ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # DVC's own use of pygtrie
 
@@ -77,3 +82,19 @@ def test_broken_dvc_yaml_is_one_line(toy_project: Path, old: str, new: str, says
         read_graph(toy_project)
     assert str(file) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_what_dvc_plots_is_there() -> None:
+    """Every template is a file with DVC's anchors, every column one that a stage writes."""
+    graph = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+    curves = [settings for plot in graph["plots"] for settings in plot.values()]
+    assert {settings["x"] for settings in curves} == {"step"}
+    assert {column for settings in curves for column in settings["y"].values()} <= set(CURVES)
+    assert {file for settings in curves for file in settings["y"]} <= set(graph["stages"]["train"]["outs"])
+    (images,) = graph["stages"]["evaluate"]["plots"]
+    (columns,) = images.values()
+    assert {columns["x"], columns["y"]} <= {f"{part}_psnr" for part in ("blurred", "restored")}
+    for name in {settings["template"] for settings in (*curves, columns)}:
+        template = (ROOT / f".dvc/plots/{name}.json").read_text(encoding="utf-8")
+        assert json.loads(template)["data"] == {"values": "<DVC_METRIC_DATA>"}
+        assert all(anchor in template for anchor in ("<DVC_METRIC_X>", "<DVC_METRIC_Y>", "<DVC_METRIC_COLOR>"))

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from banet.model import BANetConfig
-from banet.scoring.scores import ImageScores, Scores
+from banet.scoring.methods import write_method
+from banet.scoring.scores import AlignedScores, ImageScores, Scores
 from banet.scoring.table import write_table
 from banet.tracking.runs import RunScores
 from pipelines.report import ReportInputs, read_inputs
@@ -102,7 +103,6 @@ def reports(tmp_path: Path) -> Path:
             "validation_psnr": 26.41,
             "blurred_validation_psnr": 25.6,
             "parameters": 1184323,
-            "run_id": "3f1c9be0",
         },
         "registered.json": {"name": "banet-mini", "version": 3, "digest": "9f86d081884c7d65" * 4, "run_id": "3f1c9be0"},
         "promotion.json": {
@@ -126,6 +126,22 @@ def reports(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def latency() -> dict[str, Any]:
+    """A time as an evaluation says it."""
+    return {
+        "median_ms": 812.4,
+        "p25_ms": 801.2,
+        "p75_ms": 822.7,
+        "runs": 20,
+        "warm_up": 5,
+        "device": "cuda:0 (NVIDIA H100)",
+        "dtype": "float32",
+        "memory_format": "channels_last",
+        "size": [720, 1280],
+    }
+
+
+@pytest.fixture
 def read(reports: Path) -> Callable[..., ReportInputs]:
     """Read the folder as it is now."""
 
@@ -141,6 +157,7 @@ def read(reports: Path) -> Callable[..., ReportInputs]:
             package_version="0.1.0",
             commit=commit,
             published=ROOT / PUBLISHED,
+            methods=reports.parent / "methods",
         )
 
     return _read
@@ -164,5 +181,38 @@ def add_benchmark(reports: Path) -> Callable[..., None]:
 
     def _add(name: str, *, samples: int = 1, size: tuple[int, int] = (30, 41)) -> None:
         write_evaluation(reports / "evaluate" / name, metrics(name, samples), size)
+
+    return _add
+
+
+@pytest.fixture
+def add_method(tmp_path: Path, reports: Path) -> Callable[..., None]:
+    """Score the images of another method: those of `images`, so much better than blurred, samples of one colour."""
+
+    def _add(
+        name: str, better: float, benchmark: str = "mini", *, digest: str = "", size: tuple[int, ...] = ()
+    ) -> None:
+        rows, samples = [], {}
+        for image in (row for row in images() if row.variant == "blur" and row.blurred is not None):
+            psnr = image.blurred.psnr + better  # type: ignore[union-attr]
+            aligned = AlignedScores(psnr=psnr + 5, ssim=0.9, aligned=True, opencv="4.12.0")
+            rows.append(
+                ImageScores(
+                    key=image.key,
+                    sequence=image.sequence,
+                    stratum=None,
+                    variant="blur",
+                    blurred=None,
+                    restored=Scores(psnr=psnr, ssim_matlab3d=0.85, ssim_channel=0.75),
+                    realblur=aligned if benchmark.startswith("realblur") else None,
+                )
+            )
+        for sample in json.loads((reports / "evaluate" / benchmark / "metrics.json").read_text())["samples"]:
+            path = tmp_path / f"restored_{name}" / f"{sample['key'].replace('/', '_')}.png"
+            path.parent.mkdir(exist_ok=True)
+            cv2.imwrite(str(path), np.full((*(size or (30, 41)), 3), round(100 + 10 * better), dtype=np.uint8))
+            samples[sample["key"]] = path
+        methods = reports.parent / "methods"
+        write_method(methods, name=name, benchmark=benchmark, data_digest=digest, rows=rows, samples=samples)
 
     return _add

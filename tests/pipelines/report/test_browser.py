@@ -1,6 +1,7 @@
 """The page in a real browser, with true events of mouse, touch and keys by Chromium's own pipe; skipped without."""
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -9,6 +10,7 @@ import pytest
 from chromium import CHROMIUM, DESKTOP, PHONE, Browser
 
 from pipelines.report import ReportInputs, write_report
+from pipelines.report.parts import parts
 
 HEIGHT, WIDTH = 60, 180
 RED, GREEN, BLUE = (200, 0, 0), (0, 200, 0), (0, 0, 200)  # blurred, restored, sharp
@@ -162,6 +164,69 @@ def test_it_fits_its_window_and_its_words_stand_out(
     assert (sum(rgb(paper)) < 300) == (scheme == "dark")
     for colour, least in ((ink, 10.0), (muted, 4.5), (accent, 4.5)):  # WCAG asks 4.5 of text
         assert contrast(rgb(colour), rgb(paper)) >= least
+
+
+@pytest.fixture
+def full(
+    edit: Callable[..., None], add_method: Callable[..., None], page: Path, read: Callable[..., ReportInputs]
+) -> Path:
+    """The same with six methods and two worst images."""
+    for i in range(6):
+        add_method(f"Method-{i}+", i - 3.0, size=(HEIGHT, WIDTH))
+    edit("evaluate/mini/metrics.json", lambda m: m.update(worst=m["samples"]))
+    write_report(read(), page.parent)
+    return page
+
+
+CLOSE_UPS = """[...document.querySelectorAll('SELECTOR .crops figure')].map((f) => {
+    const r = f.getBoundingClientRect(), c = f.querySelector('figcaption').getBoundingClientRect();
+    return [r.x, r.y, r.width, r.bottom, c.width, f.querySelector('img').naturalWidth];
+})"""
+
+
+@pytest.mark.parametrize(("size", "columns"), [(DESKTOP, 5), ((390, 844), 3)])
+def test_close_ups_of_many_methods_stand_side_by_side(
+    browser: Report, full: Path, size: tuple[int, int], columns: int
+) -> None:
+    browser.show(full, size, touch=size != DESKTOP)
+    assert browser.ask("document.documentElement.scrollWidth") <= size[0]
+    for place, least in ((".scene", 130), (".worst", 110)):
+        found = browser.ask(CLOSE_UPS.replace("SELECTOR", place))[:9]  # blurred, six methods, ours, sharp
+        assert [round(y) for _, y, *_ in found] == sorted(round(y) for _, y, *_ in found)
+        first = [figure for figure in found if abs(figure[1] - found[0][1]) < 1]
+        assert len(first) == columns
+        for (x, _, width, *_), (after, *_) in pairwise(first):
+            assert x + width <= after
+        for _, _, width, _, words, pixels in found:
+            assert (least if size == DESKTOP else 90) < width < 200
+            assert words <= width + 1
+            assert pixels == 32  # it was decoded
+    box, map_ = browser.ask(
+        "['i', 'img'].map((name) => document.querySelector(`.worst .boxed ${name}`).getBoundingClientRect())"
+        ".map((r) => [r.x, r.y, r.right, r.bottom])"
+    )
+    assert map_[0] - 1 <= box[0] < box[2] <= map_[2] + 1
+    assert map_[1] - 1 <= box[1] < box[3] <= map_[3] + 1
+    assert browser.complaints() == []
+
+
+def test_the_seams_part_webp_as_well(browser: Report, full: Path, read: Callable[..., ReportInputs]) -> None:
+    inputs = read()
+    exact = sum(part.pictures.size for part in parts(inputs))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipelines.report.parts._PICTURE_BYTES", exact - 1)
+        write_report(inputs, full.parent)
+    browser.show(full)
+    kinds = browser.ask("[...document.querySelectorAll('.compare img')].map((i) => i.src.slice(0, 15))")
+    assert set(kinds) == {"data:image/webp"}
+    assert browser.seams() == [33, 67]
+    assert browser.colours(0.05, 0.5, 0.95) == ["blurred", "restored", "sharp"]
+    browser.mouse("mousePressed", browser.place(0.3))
+    browser.mouse("mouseMoved", browser.place(0.1))
+    browser.mouse("mouseReleased", browser.place(0.1))
+    assert browser.seams() == [10, 67]
+    assert browser.colours(0.05, 0.2, 0.75) == ["blurred", "restored", "sharp"]
+    assert browser.complaints() == []
 
 
 def test_without_its_script_the_page_shows_the_pictures_beside_each_other(browser: Report, page: Path) -> None:

@@ -1,16 +1,22 @@
 """Tables 1 to 3: the paper's figures as printed, ours among them where they were measured, by the same protocol."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from banet.model import BANetConfig
-from banet.scoring.means import AlignedMeans
+from banet.profile import Latency
+from banet.scoring.means import AlignedMeans, Means
+from banet.scoring.methods import Method
 from pipelines.report import ReportInputs
-from pipelines.report.comparison import Measured, comparison_table, time_note
+from pipelines.report.comparison import Measured, comparison_table
 from pipelines.report.every_table import measured, paper_tables
 from pipelines.report.formats import Table
+from pipelines.report.others import Other
+from pipelines.report.times import published_time_note
 from pipelines.stages.outputs import EvaluationReport
 
 Read = Callable[..., ReportInputs]
@@ -19,6 +25,13 @@ NO_TIME = "-"
 
 def rows(table: Table) -> dict[str, tuple[str, ...]]:
     return {row.label: row.figures for row in table.rows}
+
+
+def other(name: str, benchmark: str, psnr: float, aligned: AlignedMeans | None = None) -> Other:
+    method = Method(name=name, benchmark=benchmark, data_digest="", rows=(), folder=Path())
+    return Other(
+        method=method, means=Means(psnr=psnr, ssim_matlab3d=0.9444, ssim_channel=0.8), aligned=aligned, gain=None
+    )
 
 
 @pytest.fixture
@@ -30,7 +43,9 @@ def evaluated(read: Read) -> EvaluationReport:
 def compared(read: Read) -> Callable[..., Table]:
     published = read().published
 
-    def table(number: int, *evaluations: EvaluationReport, network: str = "banet") -> Table:
+    def table(
+        number: int, *evaluations: EvaluationReport, network: str = "banet", others: Sequence[Other] = ()
+    ) -> Table:
         ours = Measured(
             name="banet-gopro",
             version=7,
@@ -38,7 +53,7 @@ def compared(read: Read) -> Callable[..., Table]:
             parameters=17_988_547,
             evaluations=evaluations,
         )
-        return comparison_table(published[number], published[1], ours)
+        return comparison_table(published[number], published[1], ours, others)
 
     return table
 
@@ -94,8 +109,94 @@ def test_realblur_needs_its_own_protocol(compared: Callable[..., Table], evaluat
     assert "The scores on realblur_r were taken without RealBlur's alignment, so they do not stand here." in notes
 
 
+def test_images_of_others_stand_below_the_published_row_of_their_method(
+    compared: Callable[..., Table], evaluated: EvaluationReport
+) -> None:
+    ours = replace(evaluated, benchmark="gopro")
+    scored = [
+        other(name, "gopro", psnr)
+        for name, psnr in (("NAFNet", 33.7), ("mimo_unet+", 32.4), ("BANet", 32.5), ("MIMO-UNet", 31.7))
+    ]
+    table = compared(1, ours, others=[*scored, other("X", "hide", 30.0)])
+    places = [(row.label, row.figures[-1]) for row in table.rows]
+    assert places[9:] == [
+        ("MIMO-UNet+", "published"),
+        ("mimo_unet+", "scored here"),
+        ("MPRNet", "published"),
+        ("BANet", "published"),
+        ("BANet", "scored here"),
+        ("banet-gopro version 7", "measured here"),
+        ("BANet+", "published"),
+        ("NAFNet", "scored here"),
+        ("MIMO-UNet", "scored here"),
+    ]
+    assert rows(table)["NAFNet"] == ("-", "33.70", "0.944", "-", "-", "-", "scored here")
+    assert not any(row.strong for row in table.rows if row.label == "NAFNet")
+    assert (
+        "Scored here: images that others restored (NAFNet, mimo_unet+, BANet, MIMO-UNet), by the protocol of the table."
+        in table.notes
+    )
+    assert compared(2, ours, others=scored).rows == compared(2, ours).rows
+
+
+def test_images_of_others_on_both_parts_of_realblur_are_one_row_of_aligned_scores(
+    compared: Callable[..., Table],
+) -> None:
+    j, r = (
+        AlignedMeans(psnr=psnr, ssim=ssim, images=9, aligned=9, identical=0, opencv="4.12.0")
+        for psnr, ssim in ((32.481, 0.9291), (39.842, 0.9741))
+    )
+    scored = [
+        *(other("Stripformer", "realblur_j", 28.0, j), other("Stripformer", "realblur_r", 35.0, r)),
+        *(other("MPRNet", "realblur_r", 35.0, r), other("raw", "realblur_j", 28.0)),
+    ]
+    table = compared(3, others=scored)
+    assert [row.figures for row in table.rows if row.figures[-1] == "scored here"] == [
+        ("-", "-", "39.84", "0.974", "-", "scored here"),
+        ("32.48", "0.929", "39.84", "0.974", "-", "scored here"),
+    ]
+    assert rows(table)["Stripformer"][0] == "32.48"
+    assert "raw" not in rows(table)
+
+
+def test_where_the_paper_prints_more_for_others(compared: Callable[..., Table]) -> None:
+    notes = [[note for note in compared(number).notes if note.startswith("Published above")] for number in (1, 2, 3)]
+    assert notes == [
+        [
+            "Published above BANet: MPRNet in PSNR dB (32.66, BANet 32.54), MPRNet in SSIM matlab3d (0.959, BANet "
+            "0.957)."
+        ],
+        [
+            "Published above BANet: MPRNet in PSNR dB (30.93, BANet 30.16), MPRNet in SSIM matlab3d (0.939, BANet "
+            "0.930).",
+            "Published above BANet+: MPRNet in PSNR dB (30.93, BANet+ 30.58), MPRNet in SSIM matlab3d (0.939, BANet+ "
+            "0.935).",
+        ],
+        ["Published above BANet: MPRNet in R SSIM aligned (0.972, BANet 0.971)."],
+    ]
+
+
+def test_a_time_that_was_measured_stands_in_the_table_of_its_benchmark(
+    compared: Callable[..., Table], evaluated: EvaluationReport, latency: dict[str, Any]
+) -> None:
+    timed = replace(evaluated, latency=Latency(**latency | {"size": (720, 1280)}))
+    table = compared(1, replace(timed, benchmark="gopro"))
+    assert rows(table)["banet-gopro version 7"][3] == "812 [3]"
+    assert table.notes[-1] == (
+        "[3] Measured here, synchronised: median of 20 runs (middle half 801 to 823 ms), of one 720x1280 image on "
+        "cuda:0 (NVIDIA H100) in float32."
+    )
+    assert [note[:3] for note in table.notes[-3:]] == ["[1]", "[2]", "[3]"]
+    assert not any("No time was measured here" in note for note in table.notes)
+    untimed = compared(1, replace(evaluated, benchmark="gopro"), replace(timed, benchmark="mini"))
+    assert rows(untimed)["banet-gopro version 7"][3] == NO_TIME
+    assert "No time was measured here." in untimed.notes[-2]
+    two = compared(3, replace(evaluated, benchmark="realblur_j"), replace(timed, benchmark="realblur_r"))
+    assert rows(two)["banet-gopro version 7"][4] == "812 [3]"
+
+
 def test_the_arithmetic_of_the_times(read: Read) -> None:
-    note = time_note(read().published[1])
+    note = published_time_note(read().published[1])
     for words in (
         "13.45 TFLOP/s in float32",
         "BANet: 264 GMACs x 14.0625 x 2 = 7.4 TFLOP a 1280x720 frame, at least 552 ms, while 23 ms would take "
@@ -105,7 +206,8 @@ def test_the_arithmetic_of_the_times(read: Read) -> None:
         "69 ms and 154 ms",
     ):
         assert words in note
-    assert all(time_note(read().published[1]) in table.notes for table in list(paper_tables(read()).values())[:3])
+    said = f"{note} No time was measured here."
+    assert all(said in table.notes for table in list(paper_tables(read()).values())[:3])
 
 
 def test_the_form_of_ssim_is_named(compared: Callable[..., Table]) -> None:

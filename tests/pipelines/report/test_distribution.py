@@ -4,10 +4,12 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
+from banet.profile import Latency
 from pipelines.report import ReportInputs
 from pipelines.report.distribution import distribution_svg, gain_svg
 from pipelines.report.every_table import measured
@@ -63,6 +65,31 @@ def test_fig_1_names_every_method_and_draws_ours_only_where_measured(
     ours = time_svg(inputs.published[1], measured(inputs))
     assert "banet-mini version 3, measured here: 26.05" in ours
     assert "reached 26.05 dB here, without a time" in label(ours)
+
+
+@pytest.mark.parametrize("milliseconds", [61.2, 812.4, 54_321.0])
+@pytest.mark.parametrize("psnr", [26.05, 32.5])
+def test_a_time_that_was_measured_is_a_filled_point(
+    read: Read, add_benchmark: Callable[..., None], latency: dict[str, Any], milliseconds: float, psnr: float
+) -> None:
+    add_benchmark("gopro")
+    inputs = read("gopro")
+    (evaluation,) = inputs.evaluations
+    without = time_svg(inputs.published[1], measured(inputs))
+    timed = replace(
+        evaluation,
+        restored=replace(evaluation.restored, psnr=psnr),
+        latency=Latency(**latency | {"size": (720, 1280), "median_ms": milliseconds}),
+    )
+    ours = time_svg(inputs.published[1], measured(replace(inputs, evaluations=(timed,))))
+    shown = "61.2" if milliseconds < 100 else f"{milliseconds:.0f}"
+    assert f"banet-mini version 3, synchronised: {psnr:.2f} dB, {shown} ms" in ours
+    assert label(ours).endswith(f"banet-mini version 3 reached {psnr:.2f} dB here in {shown} ms, synchronised")
+    assert ours.count("fill: var(--accent); stroke: var(--accent)") > 0
+    assert without.count("fill: var(--accent); stroke: var(--accent)") == 0
+    assert "hollow: published, not synchronised" in ours
+    ticks = [int(text) for text in re.findall(r">([0-9]+)</text>", ours)]
+    assert (30_000 in ticks) == (milliseconds > 50_000)
 
 
 def test_in_the_colours_of_the_page(read: Read) -> None:

@@ -17,7 +17,6 @@ TRAINING = TrainingReport(
     validation_psnr=25.9,
     blurred_validation_psnr=25.05,
     parameters=1,
-    run_id="r",
 )
 
 

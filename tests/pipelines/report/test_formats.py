@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.report.formats import Row, Table, comma_separated, latex, markdown, plain, write_tables
+from pipelines.report.formats import Row, Table, comma_separated, latex, markdown, milliseconds, plain, write_tables
 
 TABLE = Table(
     caption="A & B: 100 %",
@@ -70,6 +70,11 @@ def test_a_row_that_begins_like_an_option_of_the_line_break_before(first: str) -
     assert f"\n{{}}{first}1cm]" in latex(table)
 
 
+def test_an_option_keeps_its_two_hyphens() -> None:
+    table = Table(caption="", headings=("a",), rows=(), notes=("score --restored DIR: -0.5",))
+    assert r"\par score -{}-restored DIR: -0.5" in latex(table)
+
+
 def test_plain_columns_end_together() -> None:
     caption, *lines, note = plain(TABLE).split("\n")
     assert (caption, note) == (TABLE.caption, TABLE.notes[0])
@@ -85,3 +90,14 @@ def test_a_folder_of_tables_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["new.csv", "new.md", "new.tex"]
     assert (folder / "new.tex").read_text(encoding="utf-8") == latex(TABLE)
     assert [path.name for path in tmp_path.iterdir()] == ["tables"]
+
+
+def test_a_figures_mark_is_for_people_alone() -> None:
+    table = Table(caption="x", headings=("a", "time ms [1]"), rows=(Row(label="ours [3]", figures=("812 [3]",)),))
+    assert comma_separated(table) == "a,time ms [1]\nours [3],812\n"
+    assert "| ours [3] | 812 [3] |" in markdown(table)
+
+
+@pytest.mark.parametrize(("value", "shown"), [(812.4, "812"), (99.94, "99.9"), (7.25, "7.2"), (12345.6, "12346")])
+def test_milliseconds(value: float, shown: str) -> None:
+    assert milliseconds(value) == shown

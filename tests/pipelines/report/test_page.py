@@ -5,6 +5,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -133,11 +134,116 @@ def test_a_page_stays_small_and_says_what_it_left_out(
     read: Read, add_benchmark: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_benchmark("gopro", samples=3, size=(60, 60))
-    noise = 60 * 60 * 3 * 4 // 3  # it does not compress
-    monkeypatch.setattr("pipelines.report.page._PICTURE_BYTES", int(2.5 * (3 + 3 * (32 / 60) ** 2 + 2) * noise))
+    page = render_page(read("gopro"))
+    assert "WebP" not in words(page)
+    size = sum(len(image["src"] or "") for image in Tags(page).attributes("img"))
+    monkeypatch.setattr("pipelines.report.parts._PICTURE_BYTES", size - 1)
+    page = render_page(read("gopro"))
+    assert len(Tags(page).attributes("img")) == 3 * 8
+    assert (
+        "The whole pictures of gopro are shown as WebP of quality 90 to keep this page small; the close-ups are exact."
+        in words(page)
+    )
+    size = sum(len(image["src"] or "") for image in Tags(page).attributes("img"))
+    monkeypatch.setattr("pipelines.report.parts._PICTURE_BYTES", size - 1)
     page = render_page(read("gopro"))
     assert len(Tags(page).attributes("img")) == 2 * 8
     assert "Left out to keep this page small: coffee_long/000002; " in words(page)
+    monkeypatch.setattr("pipelines.report.parts._PICTURE_BYTES", 0)
+    text = words(render_page(read("gopro")))
+    assert "Left out to keep this page small: coffee_long/000000, coffee_long/000001, coffee_long/000002; " in text
+    assert "Drag a seam" not in text
+    assert "WebP" not in text
+
+
+def test_six_scenes_and_ten_worst_images_of_real_size_fit(
+    read: Read, add_benchmark: Callable[..., None], edit: Edit, reports: Path
+) -> None:
+    add_benchmark("gopro")
+    rows, columns = np.mgrid[:720, :1280]
+    waves = np.stack([90 + 60 * np.sin(rows / a + columns / b) for a, b in ((7, 31), (90, 13), (23, 57))], axis=2)
+    grain = np.random.default_rng(0).integers(-8, 9, waves.shape)  # as PNG, larger than a real frame
+    folder = reports / "evaluate/gopro/samples"
+    for i, role in enumerate(("blurred", "restored", "sharp")):
+        (folder / f"0_{role}.png").unlink()
+        image = np.roll(waves + grain, 3 * i, axis=1)
+        write_image(folder / f"0_{role}.png", np.clip(image, 0, 255).astype(np.uint8))
+    assert 6 * sum(path.stat().st_size for path in folder.iterdir()) > 12_000_000
+    edit("evaluate/gopro/metrics.json", lambda m: m.update(samples=6 * m["samples"], worst=10 * m["samples"]))
+    page = render_page(read("gopro"))
+    assert len(Tags(page).attributes("img")) == 6 * (3 + 3 + 2) + 10 * (3 + 1)
+    assert len(page.encode()) < 15_000_000
+    assert "WebP of quality 90" in words(page)
+
+
+def test_the_worst_images_are_pictures_where_their_files_are(read: Read, edit: Edit) -> None:
+    page = render_page(read())
+    assert 'class="worst"' not in page
+    assert "coffee_long/000000 long 20.00 19.75 \u22120.25" in words(page)  # the table alone
+    edit("evaluate/mini/metrics.json", lambda m: m.update(worst=m["samples"][::-1]))
+    page = render_page(read())
+    tags = Tags(page)
+    assert len([attrs for name, attrs in tags.all if name == "article" and attrs.get("class") == "worst"]) == 2
+    worst = words(page[page.index('class="worst"') :])
+    assert (
+        "coffee_long/000001 22.50 \u2192 23.25 dB, +0.75 blurred 22.50 dB banet-mini version 3 23.25 dB sharp "
+        "error, restored 0 to "
+    ) in worst
+    assert worst.index("coffee_long/000001") < worst.index("coffee_long/000000")
+    boxes = [attrs["style"] or "" for name, attrs in tags.all if name == "i"]
+    assert len(boxes) == 2 * 2 + 2
+    assert boxes[4:] == [boxes[2], boxes[0]]  # the same images' places
+    assert "the 10 images of lowest PSNR restored, of 36, as a table" in words(page)
+
+
+def test_worst_images_that_do_not_fit_are_counted(read: Read, edit: Edit, monkeypatch: pytest.MonkeyPatch) -> None:
+    edit("evaluate/mini/metrics.json", lambda m: m.update(worst=m["samples"], samples=[]))
+    page = render_page(read())
+    assert "more would make this page too large" not in page
+    size = sum(len(image["src"] or "") for image in Tags(page).attributes("img"))
+    monkeypatch.setattr("pipelines.report.parts._PICTURE_BYTES", size - 1)
+    assert "Pictures of 1 of them; more would make this page too large." in words(render_page(read()))
+
+
+def test_other_methods_are_named_under_their_close_ups(read: Read, edit: Edit, add_method: Callable[..., None]) -> None:
+    assert "Other methods, by their mean PSNR" not in render_page(read())
+    add_method("<b>&", -1.0)
+    add_method("MIMO-UNet+", 0.5)
+    edit("evaluate/mini/metrics.json", lambda m: m.update(worst=m["samples"][:1]))
+    page = render_page(read())
+    text = words(page)
+    line = "blurred 22.50 dB &lt;b&gt;&amp; 19.00 dB MIMO-UNet+ 20.50 dB banet-mini version 3 23.25 dB sharp error, "
+    assert text.count(line) == 2  # a scene, and the worst image
+    assert "Other methods, by their mean PSNR, stand between" in text
+    assert "<b>" not in page
+    assert Tags(page).open == []
+    assert len(Tags(page).attributes("img")) == 2 * (3 + 5 + 2) + 5 + 1
+    assert "MIMO-UNet+ 25.61 +0.50" not in text  # the mean over all images, below
+    assert "MIMO-UNet+ 26.25 +0.50 0.8500 0.7500 restored by banet-mini version 3 26.05" in text
+
+
+def test_a_method_of_other_data_is_named_on_the_page(read: Read, edit: Edit, add_method: Callable[..., None]) -> None:
+    add_method("SRN", 1.0, digest="cd" * 32)
+    edit("evaluate/mini/metrics.json", lambda m: m.update(data_digest="ab" * 32))
+    text = words(render_page(read()))
+    assert "SRN is left out: it was scored on other data of mini" in text
+    assert "SRN 26.75" not in text
+
+
+def test_times_that_were_measured(
+    read: Read, edit: Edit, add_benchmark: Callable[..., None], latency: dict[str, Any]
+) -> None:
+    add_benchmark("gopro")
+    text = words(render_page(read("mini", "gopro")))
+    assert "No time was measured here." in text
+    assert "Filled:" not in text
+    edit("evaluate/gopro/metrics.json", lambda m: m.update(latency=latency))
+    page = render_page(read("mini", "gopro"))
+    assert "<td>812\u00a0[3]</td>" in page  # on one line
+    text = words(page)
+    assert "One 720x1280 image takes 812 ms on cuda:0 (NVIDIA H100) in float32" in text
+    assert "banet-mini version 3 yes 26.05 0.826 812 [3] 1.2" in text
+    assert "Filled: measured here, synchronised (Table 1, note 3)." in text
 
 
 def test_what_was_trained(read: Read) -> None:
@@ -204,13 +310,18 @@ def test_parts_without_content_are_left_out(read: Read, edit: Edit, reports: Pat
     assert "Noise-free" not in page
 
 
-def test_attention_is_shown_where_its_picture_lies(read: Read, reports: Path) -> None:
+def test_attention_is_shown_where_its_picture_lies(read: Read, reports: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     samples = reports / "evaluate/mini/samples"
     write_image(samples / "1_attention.jpg", np.zeros((30, 40, 3), dtype=np.uint8))
     page = render_page(read())
     assert "What attention sees coffee_long/000001" in words(page)
     shown = {image["alt"]: image for image in Tags(page).attributes("img")}["coffee_long/000001, attention"]
     assert base64.b64decode((shown["src"] or "").partition(",")[2]) == (samples / "1_attention.jpg").read_bytes()
+    monkeypatch.setattr("pipelines.report.parts._PICTURE_BYTES", 3 * len(shown["src"] or "") - 1)
+    assert (
+        "What attention sees Left out to keep this page small: coffee_long/000001; the drawings lie beside the scores "
+        "of mini."
+    ) in words(render_page(read()))
 
 
 def test_a_table_of_the_paper_is_open_where_something_was_measured(
@@ -221,6 +332,17 @@ def test_a_table_of_the_paper_is_open_where_something_was_measured(
     add_benchmark("gopro")
     opened = [attrs for name, attrs in Tags(render_page(read("mini", "gopro"))).all if name == "details"]
     assert opened == [{"open": None}, *[{}] * 7]
+
+
+def test_a_table_of_the_paper_is_open_where_something_was_scored(
+    read: Read, add_benchmark: Callable[..., None], add_method: Callable[..., None], edit: Edit
+) -> None:
+    add_benchmark("hide")
+    add_method("MPRNet", 1.0, "hide")
+    inputs = read("hide")
+    page = render_page(replace(inputs, evaluations=(replace(inputs.evaluations[0], benchmark="other"),)))
+    opened = [attrs for name, attrs in Tags(page).all if name == "details"]
+    assert opened == [{}, {"open": None}, *[{}] * 6]
 
 
 def test_images_that_cannot_be_set_side_by_side_are_refused(read: Read, reports: Path) -> None:

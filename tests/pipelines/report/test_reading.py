@@ -48,12 +48,37 @@ def test_optional_parts_may_be_absent(read: Read, edit: Edit) -> None:
     assert evaluation.samples == ()
 
 
-def test_what_is_read_is_written_the_same(read: Read, reports: Path, tmp_path: Path) -> None:
+def test_what_is_read_is_written_the_same(
+    read: Read, edit: Edit, latency: dict[str, Any], reports: Path, tmp_path: Path
+) -> None:
+    edit(METRICS, lambda m: m.update(worst=m["samples"][1:], latency=latency, data_digest="ab" * 32))
     (evaluation,) = read().evaluations
     assert isinstance(evaluation, EvaluationReport)
     write_json(tmp_path / "again.json", evaluation)
     written, again = (json.loads(path.read_text()) for path in (reports / METRICS, tmp_path / "again.json"))
     assert again == written
+
+
+def test_a_file_of_an_older_version_has_no_worst_images_no_time_and_no_digest(read: Read) -> None:
+    (evaluation,) = read().evaluations
+    assert (evaluation.worst, evaluation.latency, evaluation.data_digest) == ((), None, "")
+
+
+def test_methods_are_read_for_each_benchmark(
+    read: Read, reports: Path, add_benchmark: Callable[..., None], add_method: Callable[..., None]
+) -> None:
+    assert read().methods == ((),)
+    add_benchmark("gopro")
+    for name, benchmark in (("B", "gopro"), ("A", "gopro"), ("C", "hide"), ("D", "mini")):
+        if benchmark == "hide":
+            add_benchmark(benchmark)
+        add_method(name, 1.0, benchmark)
+    mini, gopro = read("mini", "gopro").methods
+    assert [method.name for method in mini] == ["D"]
+    assert [method.name for method in gopro] == ["A", "B"]
+    (reports.parent / "methods/gopro/B/method.json").write_text("{")
+    with pytest.raises(DataError, match=r"methods/gopro/B is damaged .*: score it again"):
+        read("gopro")
 
 
 def test_an_infinite_psnr_survives(read: Read, reports: Path) -> None:

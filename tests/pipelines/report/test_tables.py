@@ -7,7 +7,9 @@ import pytest
 
 from pipelines.report import ReportInputs, report_text
 from pipelines.report.every_table import report_markdown
-from pipelines.report.tables import decibels, results_table, strata_table
+from pipelines.report.formats import decibels
+from pipelines.report.others import others_of
+from pipelines.report.tables import results_table, strata_table
 
 Read = Callable[..., ReportInputs]
 Edit = Callable[[str, Callable[[dict[str, Any]], None]], None]
@@ -60,6 +62,30 @@ def test_what_a_reader_must_know_of_the_means(read: Read, edit: Edit) -> None:
     assert "35 of 36 images aligned with OpenCV 4.10.0: PSNR 31.99 dB, SSIM 0.9226" in realblur
     assert trained == "The model was trained on the variant blur_gamma, not on blur."
     assert all(note in report_text(read()) for note in (identical, realblur, trained))
+
+
+def test_other_methods_stand_before_ours_by_their_psnr(read: Read, edit: Edit, add_method: Callable[..., None]) -> None:
+    add_method("best", 1.5)
+    add_method("MIMO-UNet+", -0.5)
+    (others,) = others_of(read())
+    table = results_table(read().evaluations[0], others)
+    assert [(row.label, *row.figures) for row in table.rows[1:5]] == [
+        ("best single filter (unsharp sigma=1.0, chosen on train)", "25.40", "+0.28", "0.8254", "0.7254"),
+        ("MIMO-UNet+", "25.25", "-0.50", "0.8500", "0.7500"),
+        ("best", "27.25", "+1.50", "0.8500", "0.7500"),
+        ("restored by banet-mini version 3", "26.05", "+0.93", "0.8261", "0.7261"),
+    ]
+    assert table.notes == ("Images that others restored, scored here: MIMO-UNet+, best.",)
+    assert "| MIMO-UNet+ | 25.25 |" in report_markdown(read())
+    assert "best" in report_text(read())
+
+
+def test_the_time_of_an_image(read: Read, edit: Edit, latency: dict[str, Any]) -> None:
+    edit("evaluate/mini/metrics.json", lambda m: m.update(latency=latency))
+    assert results_table(read().evaluations[0]).notes == (
+        "One 720x1280 image takes 812 ms on cuda:0 (NVIDIA H100) in float32, synchronised: median of 20 runs (middle "
+        "half 801 to 823 ms).",
+    )
 
 
 def test_markdown(read: Read) -> None:

@@ -1,13 +1,19 @@
 """evaluate: resumed when it was cut off, by the variant and protocol that fit, every mean from the table."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from banet.config import Params
+from banet.data.codec import read_image
 from banet.data.index import Row
 from banet.data.shards import Pair, ShardFolder
+from banet.metrics import psnr
+from banet.model import load_weights
+from banet.restore import restore
 from banet.scoring.means import aligned_means, compare, compare_filtered, compare_strata
 from banet.scoring.table import read_table
 from banet.tracking.store import Store
@@ -53,11 +59,50 @@ def test_an_evaluation_that_was_cut_off_goes_on_and_leaves_nothing_beside_its_re
     evaluate(line.benchmark, model=model, shards=line.shards, storage=runs, store=store, out=resumed)
     keys = [row.key for row in ShardFolder(line.shards).rows("test")]
     assert read[:4] == [(key, "blur_noise_free") for key in keys]  # the rest alone
-    assert {kind for _, kind in read[4:]} == {"blur"}  # samples for the report
-    assert len(read) == 8
+    assert {kind for _, kind in read[4:]} == {"blur"}  # pictures for the report
+    assert len(read) == 10  # four of them, though they are samples and the worst at once, and two for attention
     assert list(runs.iterdir()) == []
-    for name in ("images.csv", "images.parquet", "metrics.json"):
+    for name in ("images.csv", "images.parquet"):
         assert (resumed / name).read_bytes() == (whole / name).read_bytes()
+    before, after = (read_json(EvaluationReport, out / "metrics.json", stage="evaluate") for out in (whole, resumed))
+    assert replace(after, latency=None) == replace(before, latency=None)
+
+
+def test_pictures_of_the_worst_time_and_the_run_that_made_the_model(
+    line: "Line",  # noqa: F821
+    own_params: Params,
+    weights: Path,
+    store: Store,
+    tmp_path: Path,
+) -> None:
+    model = register(own_params, weights=weights, store=store, reports=tmp_path)
+    out, started = tmp_path / "out", time.perf_counter()
+    evaluate(line.benchmark, model=model, shards=line.shards, storage=tmp_path / "runs", store=store, out=out)
+    seconds = time.perf_counter() - started
+    found = read_json(EvaluationReport, out / "metrics.json", stage="evaluate")
+    scores = {row.key: row.restored.psnr for row in read_table(out / "images.csv") if row.variant == found.variant}
+    assert [(sample.key, sample.restored_psnr) for sample in found.worst] == sorted(
+        scores.items(), key=lambda item: item[1]
+    )[:10]
+    network = load_weights(weights)
+    for sample in (*found.samples, *found.worst):
+        blurred, restored, sharp = (read_image(out / name) for name in (sample.blurred, sample.restored, sample.sharp))
+        assert np.array_equal(restored, restore(network, blurred))
+        assert psnr(restored, sharp) == sample.restored_psnr == scores[sample.key]
+        assert psnr(blurred, sharp) == sample.blurred_psnr
+    assert found.data_digest == ShardFolder(line.shards).summary.digest
+    row = ShardFolder(line.shards).rows("test")[0]
+    assert found.latency is not None
+    assert found.latency.size == (row.height, row.width)
+    assert 0 < found.latency.median_ms < 1000 * seconds
+    run = f"evaluate/{line.benchmark.name}"
+    there = {file.path for file in store.client().list_artifacts(model.run_id, run)}
+    assert there == {f"{run}/{name}" for name in ("metrics.json", "images.csv", "images.parquet", "samples")}
+    pictures = {Path(file.path).name for file in store.client().list_artifacts(model.run_id, f"{run}/samples")}
+    assert pictures == {path.name for path in (out / "samples").iterdir()}
+    assert {Path(sample.restored).name for sample in found.worst} <= pictures
+    logged = store.client().get_run(model.run_id).data.metrics
+    assert logged[f"{line.benchmark.name}/latency_ms"] == found.latency.median_ms
 
 
 def test_the_variant_that_the_model_was_trained_on_is_scored_and_said(

@@ -121,6 +121,7 @@ def test_evaluate_scores_what_the_registry_holds_and_report_shows_it(
     assert few == {
         **{name: metrics["restored"][name] for name in ("psnr", "ssim_matlab3d", "ssim_channel")},
         **{"gain": metrics["gain"], "aligned_psnr": None, "aligned_ssim": None},
+        "latency_ms": metrics["latency"]["median_ms"],
     }
     assert len(list((out / "samples").glob("*_attention.jpg"))) == 2
     assert metrics["gain"] == pytest.approx(metrics["restored"]["psnr"] - metrics["blurred"]["psnr"])
@@ -142,7 +143,7 @@ def test_evaluate_scores_what_the_registry_holds_and_report_shows_it(
     curve = "step,loss,lr,validation_psnr\n1,0.1,0.001,\n2,0.05,0.001,21.5\n"
     (tmp_path / "training.csv").write_text(curve)
     trained = {"steps": 2, "best_step": 2, "validation_psnr": 21.5, "blurred_validation_psnr": 21.0, "parameters": 9}
-    (tmp_path / "train.json").write_text(json.dumps(trained | {"run_id": model.run_id}))
+    (tmp_path / "train.json").write_text(json.dumps(trained))
     report(own_params, reports=tmp_path)
     assert f"{metrics['restored']['psnr']:.2f}" in (tmp_path / "table.txt").read_text()
     page = (tmp_path / "index.html").read_text()

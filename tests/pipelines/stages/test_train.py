@@ -13,6 +13,7 @@ from banet.data.shards import ShardFolder
 from banet.errors import ConfigError, DataError
 from banet.model import load_weights
 from banet.tracking.store import Store
+from pipelines.stages.outputs import TrainedBy, read_json
 from pipelines.stages.train import fingerprint, train
 
 pytestmark = [
@@ -42,11 +43,11 @@ def test_a_run_leaves_weights_curve_report_and_a_run_in_mlflow(
         rows = list(csv.DictReader(stream))
     assert [row["step"] for row in rows] == ["1", "2", "3", "4"]
     assert [bool(row["validation_psnr"]) for row in rows] == [False, True, False, True]
-    run = store.client().get_run(report.run_id)
+    run = store.client().get_run(read_json(TrainedBy, out / "run.json", stage="train").run_id)
     assert run.info.status == "FINISHED"
     assert run.data.params["recipe.loss.fft_weight"] == "0.01"
     assert run.data.metrics["validation_psnr"] > 0
-    pictures = [file.path for file in store.client().list_artifacts(report.run_id, "samples")]
+    pictures = [file.path for file in store.client().list_artifacts(run.info.run_id, "samples")]
     assert {path.rsplit("_")[-1] for path in pictures} >= {"blurred.png", "restored.png", "sharp.png"}
     assert list(runs.iterdir()) == []
 
