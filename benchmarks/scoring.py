@@ -1,6 +1,6 @@
 """What a second worker gains when RealBlur's images are scored, against what any second process gains here.
 
-    python benchmarks/scoring.py                                   (about 5 minutes on 2 cores)
+    python benchmarks/scoring.py                                   (about 8 minutes on 2 cores)
     python benchmarks/scoring.py --rounds 1 --pairs 4 --size 170x193 --out /tmp/scoring.json
 
 Contract: scoring with alignment over two workers (`banet.scoring.spread`) gains at least 0.9 of what a plain CPU-bound
@@ -35,9 +35,9 @@ from banet.metrics.realblur import opencv_version
 from banet.scoring.scores import AlignedScores, Scores, score, score_aligned
 from banet.scoring.spread import spread
 
-ROUNDS, PAIRS, SIZE = 5, 8, (680, 773)  # RealBlur's pictures are around this size
+ROUNDS, PAIRS, SIZE = 5, 24, (680, 773)  # RealBlur's pictures are around this size
 AIM = 0.9
-CONTROL_ITEMS, CONTROL_STEPS = 8, 12_000_000  # about as long as the scoring takes
+CONTROL_ITEMS, CONTROL_STEPS = 8, 24_000_000
 RESULT = Path(__file__).parent / "results" / "scoring.json"
 
 Result = tuple[float, float, Scores, AlignedScores | None]
