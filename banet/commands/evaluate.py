@@ -13,6 +13,7 @@ from banet.errors import DataError
 
 if TYPE_CHECKING:
     from banet.scoring.evaluation import Scoring
+    from banet.scoring.resume import FinishedBlocks
     from banet.scoring.scores import ImageScores
     from banet.tracking.registry import RegisteredModel
     from banet.tracking.store import Store
@@ -73,15 +74,17 @@ def _evaluate(parsed: argparse.Namespace) -> None:
             local_crop=parsed.local_crop,
         )
         save_weights(load_model(parsed.model), scoring.weights)
-        rows = _scored(scoring, parsed.workers)
+        rows, kept = _scored(scoring, parsed.workers)
+        if parsed.out is not None:
+            write_table(parsed.out, rows)
+        print(format_means(rows))
         if held is not None:
             _log(scoring, rows, *held)
-    if parsed.out is not None:
-        write_table(parsed.out, rows)
-    print(format_means(rows))
+        kept.remove()
 
 
-def _scored(scoring: "Scoring", workers: int | None) -> "list[ImageScores]":
+def _scored(scoring: "Scoring", workers: int | None) -> "tuple[list[ImageScores], FinishedBlocks]":
+    """Score what is not done yet; also where all blocks lie now."""
     from banet.data.shards import ShardFolder
     from banet.model import weights_digest
     from banet.progress import StatusLine
@@ -101,8 +104,7 @@ def _scored(scoring: "Scoring", workers: int | None) -> "list[ImageScores]":
         rows = score_benchmark(scoring, data.rows(TEST), kept=kept, workers=workers, report=line.count)
     finally:
         line.close()
-    kept.remove()
-    return rows
+    return rows, kept
 
 
 def _log(scoring: "Scoring", rows: "list[ImageScores]", store: "Store", model: "RegisteredModel") -> None:

@@ -13,12 +13,10 @@ from banet.data.index import Row
 from banet.data.pictures import IMAGES, find_files, sequence_of
 from banet.data.shards import ShardFolder
 from banet.errors import DataError
-from banet.scoring.evaluation import IMAGES_A_BLOCK
+from banet.scoring.evaluation import IMAGES_A_BLOCK, TEST
 from banet.scoring.pairing import Side, only_restored, only_sharp, pair_all, some, without_kinds
 from banet.scoring.resume import FinishedBlocks, Work, finished_blocks, score_resumed
 from banet.scoring.scores import ImageScores, Protocol, protocol_of, score, score_aligned
-
-TEST = "test"
 
 Size = tuple[int, int]
 """Height and width, pixels."""

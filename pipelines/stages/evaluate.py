@@ -95,9 +95,9 @@ def evaluate(
             simple=_best_filter(data, variants[0]),
             device=device,
         )
-        network, restoring = open_model(scoring)
         kept = kept_scores(storage, scoring, weights=model.digest, shards=data.summary.digest)
         scores = _score(scoring, rows, kept, workers)
+        network, restoring = open_model(scoring)  # not before: other processes may need the GPU's memory
     result = Evaluation(
         benchmark=benchmark,
         variant=variants[0],
@@ -112,8 +112,8 @@ def evaluate(
         )
         report = _report(result, model, data, pictures)
         _write_scores(partial_folder, report, scores)
-    kept.remove()
     _log(store, model, report, result.scores, out)
+    kept.remove()  # last: DVC runs a stage that failed once more, from nothing
     return result
 
 

@@ -11,6 +11,7 @@ import torch
 from banet.cli import main
 from banet.data.codec import read_image
 from banet.data.shards import ShardFolder, read_pairs
+from banet.errors import ServiceError
 from banet.metrics import psnr
 from banet.model import BANet, BANetConfig, load_weights, save_weights, with_local_strips
 from banet.restore import restore, restore_in_parts
@@ -83,6 +84,25 @@ def test_a_registered_versions_run_gets_means_tables_and_pictures(checkout: Path
         for pair in pairs:
             picture = read_image(folder / "samples" / f"{pair.key.replace('/', '_')}_restored.png")
             assert np.array_equal(picture, restoring(network, pair.images["blur"]))
+
+
+@pytest.mark.filterwarnings("ignore:.*:DeprecationWarning", "ignore:The ``noload`` loader strategy")
+def test_a_store_that_fails_at_the_end_costs_no_scores(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = register(connect(), checkout / "weights", name="banet-tiny", run_id="")
+    arguments = ["evaluate", f"models:/banet-tiny/{model.version}", "tiny", "--out", "scores.csv"]
+
+    def fails(*_: object) -> None:
+        raise ServiceError("the store has gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("banet.tracking.runs.log_files", fails)
+        assert main(arguments) == 1
+    rows = read_table(checkout / "scores.csv")
+    monkeypatch.setattr("banet.scoring.evaluation.score_images", fails)  # nothing is scored again
+    assert main(arguments) == 0
+    assert read_table(checkout / "scores.csv") == rows
+    assert list((checkout / ".runs").iterdir()) == []
+    assert connect().client().get_run(model.run_id).data.metrics["tiny/restored_psnr"] > 0
 
 
 def test_a_gpu_that_is_asked_for_and_not_there_is_said(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
