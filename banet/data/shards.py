@@ -192,7 +192,9 @@ def read_summary(folder: Location) -> Summary:
     try:
         values = json.loads(read_whole(folder, SUMMARY).to_pybytes())
     except OSError:
-        raise DataError(f"{folder} holds no shards ({SUMMARY} is missing): {REMEDY}") from None
+        raise DataError(
+            f"{folder} holds no shards ({SUMMARY} is missing): {REMEDY}, dvc repro shard@BENCHMARK"
+        ) from None
     except ValueError as error:
         raise DataError(f"{path} is damaged ({error}): {REMEDY}") from None
     return parse(Summary, values, where=str(path))

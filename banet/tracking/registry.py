@@ -113,7 +113,9 @@ def find(store: Store, name: str, version: int | str) -> RegisteredModel:
     """
     held = asked(lambda: store.client().get_model_version(name, str(version)))
     if held is None:
-        raise ModelError(f"{name} version {version} is not in the store {store.shown}: {AGAIN}")
+        raise ModelError(
+            f"{name} version {version} is not in {store.shown}: take one that `banet models` lists, or {AGAIN}"
+        )
     return as_registered(held)
 
 

@@ -36,7 +36,7 @@ def test_folder_and_addresses_give_the_same_network(
     [
         ("models:/banet-load", "write models:/NAME@champion"),
         ("models:/banet-unknown@champion", "is not in the store"),
-        ("models:/banet-unknown/3", "version 3 is not in the store"),
+        ("models:/banet-unknown/3", "version 3 is not in sqlite"),
         ("no/such/folder", "no/such/folder"),
     ],
 )
