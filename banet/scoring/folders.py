@@ -192,18 +192,6 @@ def score_comparison(
     return score_resumed(start, blocks, kept=kept, workers=workers, report=report)
 
 
-def score_folders(
-    restored: Path,
-    sharp: Path,
-    protocol: Protocol,
-    *,
-    workers: int | None = None,
-    report: Callable[[int, int], None] = lambda done, total: None,
-) -> list[ImageScores]:
-    """Score a folder against a folder: `compare_folders`, then `score_comparison`."""
-    return score_comparison(compare_folders(restored, sharp, protocol), workers=workers, report=report)
-
-
 def _pair(
     restored: Path, label: str, sharp: Sequence[PurePosixPath], remedy: str
 ) -> dict[PurePosixPath, PurePosixPath]:

@@ -1,7 +1,7 @@
 """Other methods' scores, kept for the report: `data/methods/BENCHMARK/NAME/`, a folder a method.
 
-It holds `method.json`, the table of scores as Parquet and CSV, and `samples/KEY.png`, with `_` for each `/` of the key:
-what the method made of the test images that the report shows.
+It holds `method.json`, the table of scores as Parquet and CSV, and `samples/KEY.png`: what the method made of
+the test images that the report shows.
 """
 
 import json
@@ -37,7 +37,7 @@ class Method:
 
     def sample(self, key: str) -> Path | None:
         """Return the PNG of one restored image, by its key; None if none was kept."""
-        path = self.folder / SAMPLES / _file_name(key)
+        path = self.folder / SAMPLES / f"{key}.png"
         return path if path.is_file() else None
 
 
@@ -100,7 +100,7 @@ def write_method(
         for table in TABLES:
             write_table(partial / table, rows)
         for key, path in samples.items():
-            write_image(partial / SAMPLES / _file_name(key), read_image(path))
+            write_image(partial / SAMPLES / f"{key}.png", read_image(path))
     return folder
 
 
@@ -130,7 +130,3 @@ def _read_method(folder: Path, benchmark: str) -> Method:
             f"--method '{folder.name}', or remove the folder"
         ) from None
     return Method(name=about.name, benchmark=benchmark, data_digest=about.data_digest, rows=rows, folder=folder)
-
-
-def _file_name(key: str) -> str:
-    return f"{key.replace('/', '_')}.png"

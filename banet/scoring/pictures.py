@@ -71,4 +71,4 @@ class Pictures:
         )
 
     def _path(self, row: Row, kind: str, ending: str) -> Path:
-        return self.folder / SAMPLES / f"{row.key.replace('/', '_')}_{kind}{ending}"
+        return self.folder / SAMPLES / f"{row.key}_{kind}{ending}"

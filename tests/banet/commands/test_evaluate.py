@@ -82,7 +82,7 @@ def test_a_registered_versions_run_gets_means_tables_and_pictures(checkout: Path
         assert rows == read_table(folder / "images.csv")
         assert np.mean([row.restored.psnr for row in rows]) == pytest.approx(found[f"{place}/restored_psnr"])
         for pair in pairs:
-            picture = read_image(folder / "samples" / f"{pair.key.replace('/', '_')}_restored.png")
+            picture = read_image(folder / "samples" / f"{pair.key}_restored.png")
             assert np.array_equal(picture, restoring(network, pair.images["blur"]))
 
 

@@ -14,7 +14,7 @@ from banet.data.codec import read_image, write_image
 from banet.data.shards import ShardFolder, read_pairs
 from banet.image import Image
 from banet.metrics.realblur import opencv_version
-from banet.scoring.folders import score_folders
+from banet.scoring.folders import compare_folders, score_comparison
 from banet.scoring.means import means
 from banet.scoring.methods import METHODS, read_methods
 from banet.scoring.samples import sample_rows
@@ -167,7 +167,7 @@ def test_a_killed_command_goes_on_and_scores_a_changed_image_again(
     else:
         assert len(read) == 40
     assert [path for path in (tmp_path / "cache/banet").iterdir() if path != kept] == []
-    fresh = score_folders(tmp_path / "restored", tmp_path / "sharp", "gopro")
+    fresh = score_comparison(compare_folders(tmp_path / "restored", tmp_path / "sharp", "gopro"))
     assert read_table(tmp_path / "resumed.csv") == fresh
     assert kept.exists() == (changed is not None)  # of the images as they were; it goes after a month
 
@@ -230,7 +230,7 @@ def test_a_method_is_scored_by_its_benchmarks_manifest_and_kept(
         sample = method.sample(rows[place].key)
         assert sample is not None
         assert np.array_equal(read_image(sample), shards.read(rows[place], ("blur",)).images["blur"])
-    assert len(list((method.folder / "samples").iterdir())) == 6
+    assert len(list((method.folder / "samples").rglob("*.png"))) == 6
     assert list((checkout / "cache/banet").iterdir()) == []
 
 

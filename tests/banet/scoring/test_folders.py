@@ -23,9 +23,8 @@ from banet.scoring.folders import (
     kept_blocks,
     pair_folders,
     score_comparison,
-    score_folders,
 )
-from banet.scoring.scores import Protocol, score
+from banet.scoring.scores import ImageScores, Protocol, score
 from banet.scoring.table import write_table
 
 Write = Callable[..., Path]
@@ -46,6 +45,17 @@ def write(tmp_path: Path) -> Write:
         return tmp_path / folder
 
     return make
+
+
+def score_folders(
+    restored: Path,
+    sharp: Path,
+    protocol: Protocol,
+    *,
+    workers: int | None = None,
+    report: Callable[[int, int], None] = lambda *_: None,
+) -> list[ImageScores]:
+    return score_comparison(compare_folders(restored, sharp, protocol), workers=workers, report=report)
 
 
 def paired(restored: Path, sharp: Path) -> list[tuple[str, str]]:

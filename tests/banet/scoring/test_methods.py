@@ -44,7 +44,7 @@ def test_methods_are_read_as_they_were_written_by_name(keep: Keep, row: Row, tmp
     ]
     assert found[0].rows == (row("test-close-ups/1from.MP4", None, 30), row("b/2", None, 31))
     sample = found[0].sample("test-close-ups/1from.MP4")
-    assert sample == found[0].folder / "samples/test-close-ups_1from.MP4.png"
+    assert sample == found[0].folder / "samples/test-close-ups/1from.MP4.png"
     assert np.array_equal(read_image(sample), read_image(tmp_path / "1.bmp"))
     assert found[0].sample("b/2") is None
     assert (found[0].folder / "scores.csv").read_text().startswith('"key"')
@@ -57,7 +57,9 @@ def test_a_method_is_replaced_as_a_whole(keep: Keep, tmp_path: Path) -> None:
     keep("A", "b/1")
     (method,) = read_methods(tmp_path / "methods", "gopro")
     assert [row.key for row in method.rows] == ["b/1"]
-    assert [path.name for path in (method.folder / "samples").iterdir()] == ["b_1.png"]
+    assert [path.name for path in (method.folder / "samples").rglob("*.png")] == ["1.png"]
+    assert method.sample("a/1") is None
+    assert method.sample("b/1") is not None
 
 
 def test_a_method_that_cannot_be_written_leaves_the_earlier_one(keep: Keep, row: Row, tmp_path: Path) -> None:

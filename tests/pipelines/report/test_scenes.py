@@ -91,7 +91,7 @@ def test_a_method_without_this_image_is_not_shown(
     shown: Callable[..., Scene], images: dict[str, Image], add_method: Callable[..., None], reports: Path
 ) -> None:
     add_method("SRN", 1.0, size=(H, W))
-    (reports.parent / "methods/mini/SRN/samples/coffee_long_000000.png").unlink()
+    (reports.parent / "methods/mini/SRN/samples/coffee_long/000000.png").unlink()
     assert [crop.role for crop in shown(**images).crops] == ["blurred", "banet-mini version 3", "sharp"]
 
 
@@ -102,7 +102,7 @@ def test_an_image_of_another_size_is_named(
     with pytest.raises(DataError) as caught:
         shown(**images)
     assert str(caught.value).endswith(
-        "methods/mini/SRN/samples/coffee_long_000000.png is 160x239, the sharp image 160x240: score the images of SRN "
+        "methods/mini/SRN/samples/coffee_long/000000.png is 160x239, the sharp image 160x240: score the images of SRN "
         "again"
     )
 

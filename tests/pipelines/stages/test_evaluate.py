@@ -98,9 +98,10 @@ def test_pictures_of_the_worst_time_and_the_run_that_made_the_model(
     run = f"evaluate/{line.benchmark.name}"
     there = {file.path for file in store.client().list_artifacts(model.run_id, run)}
     assert there == {f"{run}/{name}" for name in ("metrics.json", "images.csv", "images.parquet", "samples")}
-    pictures = {Path(file.path).name for file in store.client().list_artifacts(model.run_id, f"{run}/samples")}
-    assert pictures == {path.name for path in (out / "samples").iterdir()}
-    assert {Path(sample.restored).name for sample in found.worst} <= pictures
+    logged_folder = Path(store.client().download_artifacts(model.run_id, run, str(tmp_path)))
+    pictures = {str(path.relative_to(logged_folder)) for path in (logged_folder / "samples").rglob("*.*")}
+    assert pictures == {str(path.relative_to(out)) for path in (out / "samples").rglob("*.*")}
+    assert {sample.restored for sample in found.worst} <= pictures
     logged = store.client().get_run(model.run_id).data.metrics
     assert logged[f"{line.benchmark.name}/latency_ms"] == found.latency.median_ms
 

@@ -123,7 +123,7 @@ def test_evaluate_scores_what_the_registry_holds_and_report_shows_it(
         **{"gain": metrics["gain"], "aligned_psnr": None, "aligned_ssim": None},
         "latency_ms": metrics["latency"]["median_ms"],
     }
-    assert len(list((out / "samples").glob("*_attention.jpg"))) == 2
+    assert len(list((out / "samples").rglob("*_attention.jpg"))) == 2
     assert metrics["gain"] == pytest.approx(metrics["restored"]["psnr"] - metrics["blurred"]["psnr"])
     assert {stratum: part["images"] for stratum, part in metrics["strata"].items()} == {"long": 2, "short": 2}
     assert metrics["noise_free"]["blurred"]["psnr"] >= metrics["blurred"]["psnr"]
