@@ -1,56 +1,60 @@
 """`banet …`: for people who restore photographs, bring weights, or look into a model, and know nothing of stages."""
 
-import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
 
-from banet.commands.evaluate import add_evaluate
-from banet.commands.registry import add_registry
-from banet.commands.restore import add_restore
-from banet.commands.score import add_score
-from banet.commands.study import add_study
-from banet.commands.synthesize import add_synthesize
-from banet.commands.weights import add_weights
+from cyclopts import App, CycloptsError, Parameter
+
+from banet import __version__
+from banet.commands.evaluate import evaluate
+from banet.commands.registry import models, promote, register
+from banet.commands.restore import deblur, explain
+from banet.commands.score import score
+from banet.commands.study import study
+from banet.commands.synthesize import synthesize
+from banet.commands.weights import export_checkpoint, import_checkpoint, info
 from banet.errors import BanetError
+
+app = App(
+    name="banet",
+    help="Restore motion-blurred photographs, and score and keep the networks that do it.",
+    version=__version__,
+    help_format="plaintext",
+    default_parameter=Parameter(negative=()),
+)
+COMMANDS: tuple[Callable[..., None], ...] = (
+    deblur,
+    explain,
+    info,
+    import_checkpoint,
+    export_checkpoint,
+    synthesize,
+    models,
+    promote,
+    register,
+    score,
+    evaluate,
+)
+for command in COMMANDS:
+    app.command(command)
+app.command(study)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status: 0, 2 for bad input, 1 for a failure, each with one line."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
-    parsed = _parser().parse_args(arguments)
     try:
-        parsed.command(parsed)
+        app(arguments, exit_on_error=False, print_error=False, result_action="return_none")
     except BanetError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status
+    except CycloptsError as error:
+        help_of = " ".join(("banet", *(error.command_chain or ()), "--help"))
+        print(f"error: {' '.join(str(error).splitlines())} `{help_of}` says what is accepted.", file=sys.stderr)
+        return BanetError.exit_status
     return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="banet", description="Restore motion-blurred photographs.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def add(name: str, command: Callable[..., None], text: str, *examples: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(
-            name,
-            help=text,
-            description=text[0].upper() + text[1:] + ".",
-            epilog="\n".join(["examples:", *(f"  banet {name} {example}" for example in examples)]),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        added.set_defaults(command=command)
-        return added
-
-    add_restore(add)
-    add_weights(add)
-    add_synthesize(add)
-    add_registry(add)
-    add_score(add)
-    add_evaluate(add)
-    add_study(add)
-    return parser
 
 
 if __name__ == "__main__":

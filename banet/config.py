@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from banet.errors import ConfigError
-from banet.model.config import BANetConfig
+from banet.model.network_config import BANetConfig
 from banet.parsing import parse, read_yaml
 
 
@@ -99,6 +99,7 @@ class ClusterParams:
     cpus_per_worker: float  # logical CPUs of Ray; the data stream needs one more in all
     gpus_per_worker: float
     shards: str | None = None  # where all nodes see them, a folder or URI (s3://…); train copies the shards there
+    resume: str | None = None  # MLflow id of an unfinished run to continue although its code has changed since
 
     def __post_init__(self) -> None:
         if self.workers < 1:

@@ -2,6 +2,7 @@
 
 import errno
 import glob
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -77,3 +78,9 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     """Write bytes, or text as UTF-8, under the final name only when they are all on disk."""
     with whole_file(path) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def sha256_of(path: Path) -> "hashlib._Hash":
+    """The running SHA-256 of a file, so that more can be added."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256")

@@ -1,11 +1,9 @@
-"""Images at the public border: RGB uint8 (H, W, 3) outside, float32 (B, 3, H, W) in [0, 1] inside the network."""
+"""Images at the public border: RGB, uint8, (H, W, 3)."""
 
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from banet.errors import DataError
 
@@ -24,18 +22,6 @@ def require_image(image: Image, what: str = "the image") -> Image:
         found = f"{array.dtype} of shape {array.shape}"
         raise DataError(f"{what} must be uint8 RGB of shape (H, W, 3), got {found}: {_remedy(array)}")
     return array
-
-
-def to_tensor(image: Image) -> Tensor:
-    """uint8 (H, W, 3) to float32 (1, 3, H, W) in [0, 1]."""
-    own = np.array(image, order="C")  # images of shards are read-only views of the file: torch warns of those
-    return torch.from_numpy(own).permute(2, 0, 1).unsqueeze(0).float() / 255
-
-
-def to_image(x_1CHW: Tensor) -> Image:
-    """Float (1, 3, H, W) to uint8 (H, W, 3): clamped to [0, 1], half rounded up as the papers' scripts do."""
-    levels = (x_1CHW.detach().float().clamp(0, 1) * 255 + 0.5).floor().to(torch.uint8)
-    return levels.squeeze(0).permute(1, 2, 0).cpu().numpy()
 
 
 def _remedy(array: npt.NDArray[Any]) -> str:

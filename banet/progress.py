@@ -1,42 +1,74 @@
-"""How far long work is: one line that is drawn again on a terminal, a line now and then elsewhere."""
+"""How far long work is: a bar with the time left on a terminal, a line every half minute elsewhere."""
 
-import time
+import sys
+import threading
+from collections.abc import Callable
 from typing import TextIO
 
+from tqdm.std import tqdm
 
-class StatusLine:
-    """The state of one piece of work, by name."""
+OnProgress = Callable[[int, int | None], None]
+"""Is told how many items are done, and of how many; None where that is not known before."""
 
-    def __init__(self, name: str, stream: TextIO) -> None:
-        self.name, self.stream = name, stream
-        self.terminal = stream.isatty()
-        self.pause = 0.2 if self.terminal else 30.0  # seconds between two
-        self.next = time.monotonic() + (0 if self.terminal else 5)
-        self.drawn = False
+FIRST_SECONDS, NEXT_SECONDS = 5.0, 30.0  # before the first line, and between two, where there is no terminal
 
-    def show(self, state: str) -> None:
-        """Show the state, if it is time to."""
-        now = time.monotonic()
-        if now < self.next:
-            return
-        self.next = now + self.pause
-        line = f"{self.name}: {state}"
-        self.stream.write(f"\r\033[K{line}" if self.terminal else f"{line}\n")
-        self.stream.flush()
-        self.drawn = self.terminal
 
-    def count(self, done: int, total: int | None) -> None:
-        """Show how many pairs are done, if it is time to."""
-        self.show(f"{done:,} pairs" if total is None else f"{done:,} of {total:,} pairs")
+class ProgressBar(tqdm):  # type: ignore[type-arg]
+    """The state of one piece of work, by name; a context manager.
+
+    Args:
+        name: of the work.
+        unit: of what is counted; "B" is shown in multiples of 1000.
+        stream: standard error if None.
+    """
+
+    monitor_interval = 0  # no thread: every report looks at the clock
+
+    def __init__(self, name: str, *, unit: str = " pairs", stream: TextIO | None = None) -> None:
+        stream = sys.stderr if stream is None else stream
+        self._terminal, self._begun = stream.isatty(), False
+        self._next_seconds = 0.2 if self._terminal else NEXT_SECONDS
+        first_seconds = 0.0 if self._terminal else FIRST_SECONDS
+        super().__init__(
+            desc=name,
+            unit=unit,
+            unit_scale=unit == "B",
+            file=stream if self._terminal else _Lines(stream),
+            miniters=0,
+            mininterval=first_seconds,
+            delay=first_seconds,
+            dynamic_ncols=self._terminal,
+        )
+
+    def to(self, done: int, total: int | None) -> None:
+        """Show that `done` items of `total` are done, if it is time to; this is an `OnProgress`."""
+        self.total = total
+        if not self._begun:  # what an earlier run did says nothing of this one's speed
+            self._begun, self.initial, self.n, self.last_print_n = True, done, done, done
+        if self.update(done - self.n):
+            self.mininterval = self._next_seconds
 
     def say(self, text: str) -> None:
-        """Print a line of its own."""
-        self.close()
-        self.stream.write(f"{self.name}: {text}\n")
+        """Print a line of its own, above the bar."""
+        line = f"{self.desc}: {text}"
+        if self._terminal:
+            self.write(line, file=self.fp)
+        else:
+            self.fp.write(line)
+
+
+class _Lines:
+    """Writes each state of a bar as a line of its own."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> None:
+        if state := text.strip():
+            self.stream.write(f"{state}\n")
+
+    def flush(self) -> None:
         self.stream.flush()
 
-    def close(self) -> None:
-        """End the line that was drawn."""
-        if self.drawn:
-            self.stream.write("\n")
-        self.drawn = False
+
+ProgressBar.set_lock(threading.RLock())  # tqdm's own would be shared by processes, which needs a semaphore

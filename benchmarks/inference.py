@@ -32,7 +32,9 @@ sys.path.insert(0, str(ROOT / "tests/reference"))
 
 from literal_banet import literal_restore, random_tensors  # noqa: E402
 
-from banet.model import BANet, import_checkpoint, with_winograd  # noqa: E402
+from banet.model.checkpoint import import_checkpoint  # noqa: E402
+from banet.model.network import BANet  # noqa: E402
+from banet.model.winograd import with_winograd  # noqa: E402
 
 ROUNDS = 11
 THREADS = 2

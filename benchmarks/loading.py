@@ -30,7 +30,7 @@ import numpy as np
 import pyarrow as pa
 from loading_frames import BATCH, CROP, Frames, find_frames, png_sample, spread, write_shards
 
-from banet.data.pixels import Storage
+from banet.data.shards.pixels import Storage
 
 RESULT = Path(__file__).parent / "results" / "loading.json"
 PACKAGES = ("numpy", "opencv-python-headless", "pyarrow", "ray", "torch")

@@ -13,13 +13,13 @@ import cv2
 import numpy as np
 from torch import Tensor
 
-from banet.data.augmentation import draw_augmentation
-from banet.data.pixels import Storage
-from banet.data.ray_source import stream
-from banet.data.sampling import RankSlice, augmentation_rng, pair_of_sample
-from banet.data.shard_writer import ShardWriter
-from banet.data.shards import Pair
-from banet.data.training import TrainingSet
+from banet.data.sharding.writer import ShardWriter
+from banet.data.shards.pixels import Storage
+from banet.data.shards.reader import Pair
+from banet.data.stream.augmentation import draw_augmentation
+from banet.data.stream.order import RankSlice, augmentation_rng, pair_of_sample
+from banet.data.stream.ray_stream import stream
+from banet.data.stream.training_set import TrainingSet
 from banet.image import Image
 
 CROP, BATCH = 256, 8

@@ -24,7 +24,9 @@ import skimage
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from banet.metrics import Image, psnr, ssim_channel, ssim_matlab3d
+from banet.image import Image
+from banet.metrics.psnr import psnr
+from banet.metrics.ssim import ssim_channel, ssim_matlab3d
 
 ROUNDS = 15
 SIZE = (720, 1280)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from banet.data import pixels
+from banet.data.shards import pixels
 from banet.image import Image
 
 CROP = 256

@@ -24,12 +24,12 @@ import ray.train.torch
 import torch
 
 from banet.config import read_params
-from banet.data import ray_source
-from banet.data.ray_cluster import start_ray
-from banet.data.sampling import RankSlice
-from banet.data.training import TrainingSet
-from banet.model import BANet
+from banet.data.stream import ray_stream as ray_source
+from banet.data.stream.order import RankSlice
+from banet.data.stream.training_set import TrainingSet
+from banet.model.network import BANet
 from banet.parsing import parse
+from banet.ray_session import start_ray
 from banet.train.loop import Batch, Training, train_step
 from banet.train.plan import plan
 from banet.train.ray_worker import TrainingJob

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from banet.data.frames import QUIET_DECODER
-from banet.data.shard_writer import ShardWriter
-from banet.data.shards import Pair
+from banet.data.pairs.frames import QUIET_DECODER
+from banet.data.sharding.writer import ShardWriter
+from banet.data.shards.reader import Pair
 
 os.environ.setdefault(*QUIET_DECODER)  # read once a process, by whichever test opens a video first
 

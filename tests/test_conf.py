@@ -10,8 +10,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from banet.config import Params, read_model_config
-from banet.data.benchmark import read_benchmark
-from banet.model import BANet, BANetConfig
+from banet.data.manifest import read_benchmark
+from banet.model.network import BANet
+from banet.model.network_config import BANetConfig
 from banet.parsing import parse
 
 ROOT = Path(__file__).parents[1]

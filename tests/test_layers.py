@@ -1,17 +1,21 @@
-"""The house: imports point down, each tool stays with its owners, and importing does nothing."""
+"""The house: imports point down, each tool stays with its owners, rooms are small, and importing does nothing."""
 
 import ast
 import json
 import os
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from banet import closure
+
 ROOT = Path(__file__).parents[1]
 FILES = sorted(str(path.relative_to(ROOT)) for house in ("banet", "pipelines") for path in (ROOT / house).rglob("*.py"))
+ROOM = 12  # files of a folder beside __init__.py, at most
 
 FLOORS = {
     "banet.errors": 0,
@@ -19,18 +23,18 @@ FLOORS = {
     "banet.config": 0,
     "banet.files": 0,
     "banet.image": 0,
-    "banet.progress": 0,
+    "banet.progress": 1,
+    "banet.closure": 0,
+    "banet.inference": 0,
     "banet.losses": 0,
     "banet.metrics": 0,
     "banet.model": 0,
     "banet.data": 1,
+    "banet.ray_session": 1,
     "banet.train": 2,
     "banet.scoring": 2,
     "banet.study": 2,
-    "banet.restore": 2,
-    "banet.baselines": 2,
-    "banet.explain": 2,
-    "banet.profile": 2,
+    "banet.analysis": 2,
     "banet.tracking": 3,
     "banet.cli": 3,
     "banet.commands": 3,
@@ -39,8 +43,8 @@ FLOORS = {
 
 OWNERS = {  # files, or folders with all below; a package that is not named here may be imported above floor 0 only
     "ray": (
-        "banet/data/ray_cluster.py",
-        "banet/data/ray_source.py",
+        "banet/data/stream/ray_stream.py",
+        "banet/ray_session.py",
         "banet/scoring/spread.py",
         "banet/train/ray_worker.py",
     ),
@@ -51,19 +55,21 @@ OWNERS = {  # files, or folders with all below; a package that is not named here
     "omegaconf": ("pipelines/",),
     "pyarrow": ("banet/data/", "banet/scoring/table.py"),
     "cv2": (
-        "banet/data/augmentation.py",
-        "banet/data/codec.py",
-        "banet/data/synthesis.py",
-        "banet/data/frames.py",
-        "banet/data/pair_archive.py",
-        "banet/data/photographs.py",
-        "banet/data/pixels.py",
-        "banet/baselines.py",
-        "banet/explain.py",
+        "banet/data/images/codec.py",
+        "banet/data/pairs/",
+        "banet/data/shards/pixels.py",
+        "banet/data/stream/augmentation.py",
+        "banet/ray_session.py",  # the number of threads of a worker
+        "banet/analysis/explain.py",
         "banet/metrics/realblur.py",  # when it is called
+        "banet/scoring/baselines.py",
     ),
-    "gdown": ("banet/data/links.py",),
-    "huggingface_hub": ("banet/data/links.py",),
+    "gdown": ("banet/data/download/",),
+    "huggingface_hub": ("banet/data/download/",),
+    "flask": ("banet/study/server.py",),
+    "werkzeug": ("banet/study/server.py",),
+    "scipy": ("banet/study/statistics.py",),
+    "cyclopts": ("banet/cli.py", "banet/commands/"),
     "matplotlib": ("pipelines/report/",),
     "jinja2": ("pipelines/report/",),
     "skimage": (),  # mini reads their photographs as files
@@ -72,24 +78,16 @@ OWNERS = {  # files, or folders with all below; a package that is not named here
 
 GROUND = {"torch", "numpy", "yaml", "safetensors", "banet"}  # all that floor 0 stands on
 BESIDE_GROUND = {("banet/metrics/realblur.py", "cv2")}  # imported when called, and `import banet` works without
-EVERYWHERE_BELOW = ("banet/__init__.py", "banet/restore.py")  # restore is imported by `import banet`
+NEED_NO_TORCH = ("check", "fetch", "shard", "register", "show")  # stages
 
 
 def module_of(path: str) -> str:
     return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
-def imports(path: str, source: str | None = None) -> Iterator[str]:
-    """Every module that a file imports, also inside functions; for `from a import b` both a and a.b."""
+def imports(path: str) -> Iterator[str]:
     package = module_of(path) if path.endswith("__init__.py") else module_of(path).rpartition(".")[0]
-    for node in ast.walk(ast.parse(source if source is not None else (ROOT / path).read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
-            base = ".".join([*above, *([node.module] if node.module else [])])
-            yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names)
+    return closure.imports((ROOT / path).read_text(encoding="utf-8"), package)
 
 
 def floor(module: str) -> int | None:
@@ -99,13 +97,6 @@ def floor(module: str) -> int | None:
     return next((FLOORS[name] for name in names if name in FLOORS), None)
 
 
-def test_the_files_are_found_and_imports_inside_functions_are_seen() -> None:
-    assert "banet/data/ray_source.py" in FILES
-    source = "def f():\n    import ray.data\n    from mlflow import log\n    from . import a\n    from ..b import c\n"
-    found = set(imports("banet/data/x.py", source))
-    assert {"ray.data", "mlflow", "mlflow.log", "banet.data.a", "banet.b", "banet.b.c"} <= found
-
-
 @pytest.mark.parametrize("path", FILES)
 def test_every_file_stands_on_a_floor(path: str) -> None:
     assert path == "banet/__init__.py" or floor(module_of(path)) is not None, f"give {path} a floor"
@@ -113,19 +104,10 @@ def test_every_file_stands_on_a_floor(path: str) -> None:
 
 @pytest.mark.parametrize("path", FILES)
 def test_imports_point_down(path: str) -> None:
-    if path == "banet/__init__.py":
-        own = 0
-        allowed = {"banet.restore"}
-    else:
-        own = floor(module_of(path)) or 0
-        allowed = set()
-    if path == "banet/restore.py":
-        own = 0  # it is imported by `import banet`
+    own = floor(module_of(path)) or 0
     for name in imports(path):
         below = floor(name)
-        assert below is None or below <= own or any(name.startswith(a) for a in allowed), (
-            f"{path} may not import {name}"
-        )
+        assert below is None or below <= own, f"{path} may not import {name}"
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if path.startswith("banet/") and path != "banet/__init__.py"])
@@ -146,7 +128,7 @@ def test_a_third_party_package_stays_with_its_owners(path: str) -> None:
         ), f"{path} may not import {name}: it belongs to {', '.join(owners) or 'nobody'}"
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if floor(module_of(p)) == 0 or p in EVERYWHERE_BELOW])
+@pytest.mark.parametrize("path", [path for path in FILES if (floor(module_of(path)) or 0) == 0])
 def test_the_ground_floor_stands_on_four_packages(path: str) -> None:
     for name in imports(path):
         package = name.partition(".")[0]
@@ -159,11 +141,43 @@ def test_owners_that_are_named_exist() -> None:
         assert (ROOT / owner).exists(), owner
 
 
+def test_rooms_are_small() -> None:
+    rooms: dict[str, list[str]] = defaultdict(list)
+    for path in FILES:
+        if Path(path).name != "__init__.py":
+            rooms[str(Path(path).parent)].append(path)
+    assert {room: len(files) for room, files in rooms.items() if len(files) > ROOM} == {}
+
+
+def test_no_two_rooms_have_a_file_of_one_name() -> None:
+    """Commands and stages are called after what they serve."""
+    named: dict[str, list[str]] = defaultdict(list)
+    for path in FILES:
+        if Path(path).name != "__init__.py" and not path.startswith(("banet/commands/", "pipelines/stages/")):
+            named[Path(path).name].append(path)
+    assert [paths for paths in named.values() if len(paths) > 1] == []
+
+
+def test_no_two_public_classes_have_one_name() -> None:
+    named: dict[str, list[str]] = defaultdict(list)
+    for path in FILES:
+        for node in ast.parse((ROOT / path).read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                named[node.name].append(path)
+    assert {name: paths for name, paths in named.items() if len(paths) > 1} == {}
+
+
+@pytest.mark.parametrize("stage", NEED_NO_TORCH)
+def test_a_stage_that_needs_no_torch_imports_none(stage: str) -> None:
+    for path in closure.closure(ROOT / f"pipelines/stages/{stage}.py"):
+        assert "torch" not in {name.partition(".")[0] for name in imports(str(path))}, path
+
+
 IMPORT_BANET = """
 import json, logging, os, random, sys, threading, warnings
 import numpy, torch, yaml, safetensors.torch, torch.utils.checkpoint
 
-blocked = json.loads(sys.argv[1])
+blocked, modules = map(json.loads, sys.argv[1:])
 for name in blocked:
     assert name not in sys.modules, name
     sys.modules[name] = None  # importing it fails as if it were not installed
@@ -183,13 +197,19 @@ def state():
         "files": os.listdir(),
     }
 
-before = state()
-import banet, banet.config, banet.errors, banet.files, banet.image, banet.losses, banet.metrics, banet.model
-import banet.parsing, banet.restore
-after = state()
-changed = [key for key in before if before[key] != after[key]]
-assert not changed, changed
+def import_all(names):
+    before = state()
+    for name in names:
+        __import__(name)
+    after = state()
+    changed = [key for key in before if before[key] != after[key]]
+    assert not changed, changed
 
+import_all(["banet"])
+assert not [name for name in sys.modules if name.startswith("banet.")]  # public names are resolved on first use
+import_all(modules["ground"])
+
+import banet
 image = numpy.zeros((9, 8, 3), dtype=numpy.uint8)
 model = banet.BANet(banet.BANetConfig(stem_channels=4, channels=4, modules=1, fusion_channels=2))
 assert banet.restore(model, image).shape == image.shape
@@ -205,15 +225,7 @@ else:
 for name in blocked:
     del sys.modules[name]
 import cv2, pyarrow.parquet  # what the next floors stand on, imported before the second look
-before = state()
-from banet import baselines
-from banet.data import archive, augmentation, benchmark, codec, download, mini, pixels, sampling, shards
-from banet.data import synthesis, training
-from banet.scoring import evaluation, folders, means, methods, pairing, resume, samples, scores, spread, table
-from banet.study import pairs, record, server, statistics
-after = state()
-changed = [key for key in before if before[key] != after[key]]
-assert not changed, changed
+import_all(modules["above"])
 assert not {"ray", "mlflow", "prefect", "dvc"} & set(sys.modules)
 print("done")
 """
@@ -221,8 +233,12 @@ print("done")
 
 def test_importing_banet_needs_four_packages_and_does_nothing(tmp_path: Path) -> None:
     blocked = [*OWNERS, "pandas", "scipy", "PIL"]
+    modules = {path: module_of(path) for path in FILES if path.startswith("banet/")}
+    import_tools = {"banet/data/stream/ray_stream.py", "banet/ray_session.py", "banet/train/ray_worker.py"}
+    ground = [module for path, module in modules.items() if floor(module) == 0]
+    above = [module for path, module in modules.items() if floor(module) in (1, 2) and path not in import_tools]
     result = subprocess.run(
-        [sys.executable, "-P", "-c", IMPORT_BANET, json.dumps(blocked)],
+        [sys.executable, "-P", "-c", IMPORT_BANET, json.dumps(blocked), json.dumps({"ground": ground, "above": above})],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,

@@ -1,10 +1,9 @@
 """`banet models`, `banet promote` and `banet register`: what the registry holds, and how to change it by hand."""
 
-import argparse
 import json
 import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,104 +19,99 @@ RUN = "run.json"  # what the train stage leaves beside the weights: the run that
 _NAME = re.compile(r"banet-[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
-def add_registry(add: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add the three commands to a parser."""
-    command = add(
-        "models",
-        _models,
-        "list the registered models: versions, aliases, scores, when and why promoted",
-        "banet-mini",
-    )
-    command.add_argument("name", nargs="?", help="one registered model (default: all)")
+def models(name: str | None = None, /) -> None:
+    """List the registered models: versions, aliases, scores, when and why promoted.
 
-    command = add(
-        "promote",
-        _promote,
-        "make a version the champion by hand, to go back to an older one for instance",
-        'banet-mini 3 --reason "version 4 rings at strong edges"',
-    )
-    command.add_argument("name", help="a registered model, e.g. banet-mini")
-    command.add_argument("version", help="its number, as `banet models` lists it")
-    command.add_argument("--reason", required=True, help="why; it is kept with the version")
+    For example:
+      banet models
+      banet models banet-mini
 
-    command = add(
-        "register",
-        _register,
-        "make the weights in a folder a version of a registered model",
-        "models/released --as banet-gopro",
-        "models/candidate --as mini",
-    )
-    command.add_argument(
-        "folder", type=Path, help="model.safetensors and config.json, as import-checkpoint writes them"
-    )
-    command.add_argument(
-        "--as", dest="name", required=True, metavar="NAME", help="banet-<the benchmark it was trained on>"
-    )
-
-
-def _models(parsed: argparse.Namespace) -> None:
+    Args:
+        name: one registered model; by default all of them.
+    """
     from banet.tracking.store import connect
     from banet.tracking.versions import versions
 
     store = connect()
-    found = versions(store, parsed.name)
-    if not found and parsed.name is not None:
-        raise _unknown(store, parsed.name)
-    none = f"no models are registered in {store.shown}: run `make demo`, or `banet register DIR --as NAME`"
+    found = versions(store, name)
+    if not found and name is not None:
+        raise _unknown(store, name)
+    none = f"no models are registered in {store.shown}: run `make demo`, or `banet register DIR --name NAME`"
     print(format_versions(found) if found else none)
 
 
-def _promote(parsed: argparse.Namespace) -> None:
-    from banet.tracking.registry import champion, promote, pull
+def promote(name: str, version: str, /, *, reason: str) -> None:
+    """Make a version the champion by hand, to go back to an older one for instance.
+
+    For example:
+      banet promote banet-mini 3 --reason "version 4 rings at strong edges"
+
+    Args:
+        name: a registered model, e.g. banet-mini.
+        version: its number, as `banet models` lists it.
+        reason: why; it is kept with the version.
+    """
+    from banet.tracking import registry
     from banet.tracking.store import connect
     from banet.tracking.versions import versions
 
-    reason = " ".join(parsed.reason.split())
+    reason = " ".join(reason.split())
     if not reason:
         raise ConfigError("--reason is empty: say why, for whoever looks at the version later")
     store = connect()
-    found = versions(store, parsed.name)
+    found = versions(store, name)
     if not found:
-        raise _unknown(store, parsed.name)
-    chosen = next((one.model for one in found if str(one.model.version) == parsed.version.strip()), None)
+        raise _unknown(store, name)
+    chosen = next((one.model for one in found if str(one.model.version) == version.strip()), None)
     if chosen is None:
         there = ", ".join(str(one.model.version) for one in reversed(found))
-        raise ModelError(f"{parsed.name} has no version {parsed.version} in {store.shown}: there is {there}")
-    before = champion(store, chosen.name)
+        raise ModelError(f"{name} has no version {version} in {store.shown}: there is {there}")
+    before = registry.champion(store, chosen.name)
     if before == chosen:
         print(f"{chosen.name} version {chosen.version} is the champion already: nothing changed")
         return
     try:
         with tempfile.TemporaryDirectory() as folder:  # a champion that cannot be fetched would stop everybody
-            pull(store, chosen.name, chosen.version, Path(folder) / "weights", chosen.digest)
+            registry.pull(store, chosen.name, chosen.version, Path(folder) / "weights", chosen.digest)
     except ModelError as error:
         raise ModelError(f"{chosen.name} version {chosen.version} cannot become the champion: {error}") from None
     instead = "" if before is None else f", instead of version {before.version}"
-    promote(store, chosen, reason=f"by hand{instead}: {reason}")
+    registry.promote(store, chosen, reason=f"by hand{instead}: {reason}")
     print(f"{chosen.name}: version {chosen.version} is the champion{instead}")
 
 
-def _register(parsed: argparse.Namespace) -> None:
-    from banet.model import load_weights, weights_digest
-    from banet.tracking.registry import register
+def register(folder: Path, /, *, name: str) -> None:
+    """Make the weights in a folder a version of a registered model.
+
+    For example:
+      banet register models/released --name banet-gopro
+      banet register models/candidate --name mini
+
+    Args:
+        folder: holds model.safetensors and config.json, as import-checkpoint writes them.
+        name: banet-<the benchmark it was trained on>; banet- may be left out.
+    """
+    from banet.model.digest import weights_digest
+    from banet.model.weights import load_weights
+    from banet.tracking import registry
     from banet.tracking.store import connect
     from banet.tracking.versions import versions
 
-    name = parsed.name if parsed.name.startswith(PREFIX) else f"{PREFIX}{parsed.name}"
-    if _NAME.fullmatch(name) is None:
-        raise ConfigError(f"--as {parsed.name!r} is no name of a model: write letters, digits, '.', '_' and '-'")
-    load_weights(parsed.folder)  # weights that do not load are no version
-    run_id, tags = _made_by(parsed.folder)
+    full = name if name.startswith(PREFIX) else f"{PREFIX}{name}"
+    if _NAME.fullmatch(full) is None:
+        raise ConfigError(f"--name {name!r} is no name of a model: write letters, digits, '.', '_' and '-'")
+    load_weights(folder)  # weights that do not load are no version
+    run_id, tags = _made_by(folder)
     store = connect()
-    digest = weights_digest(parsed.folder)
-    before = {one.model.version for one in versions(store, name) if one.model.digest == digest}
-    model = register(store, parsed.folder, name=name, run_id=run_id, tags=tags)
-    lines = [f"{name} version {model.version}, digest {digest[:12]}"]
+    digest = weights_digest(folder)
+    before = {one.model.version for one in versions(store, full) if one.model.digest == digest}
+    model = registry.register(store, folder, name=full, run_id=run_id, tags=tags)
+    lines = [f"{full} version {model.version}, digest {digest[:12]}"]
     if model.version in before:
         lines[0] += ": registered already, with the same weights"
-    if name != parsed.name:
-        lines.append(f"registered models are called banet-<training benchmark>: {parsed.name} became {name}")
-    lines.append(f'next: banet promote {name} {model.version} --reason "…", or --model {model.uri} to try it')
+    if full != name:
+        lines.append(f"registered models are called banet-<training benchmark>: {name} became {full}")
+    lines.append(f'next: banet promote {full} {model.version} --reason "…", or --model {model.uri} to try it')
     print("\n".join(lines))
 
 

@@ -1,115 +1,99 @@
 """`banet deblur` and `banet explain`: one picture through a network."""
 
-import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from banet.commands.source import MODEL_HELP, load_source
+from cyclopts import Parameter, Token
+
+from banet.commands.options import Positive, load_source
 from banet.errors import DataError
 
-
-def add_restore(add: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add both commands to a parser."""
-    command = add(
-        "deblur",
-        _deblur,
-        "restore one picture of any size",
-        "photo.jpg sharp.png",
-        "photo.jpg sharp.png --model models:/banet-mini@champion",
-        "photo.jpg sharp.png --model models/candidate --local-crop 256",
-    )
-    _add_picture(command, "the restored picture, e.g. sharp.png")
-    command.add_argument(
-        "--local-crop", type=int, metavar="PIXELS", help="strips over windows of this side (docs/paper.md)"
-    )
-    command.add_argument("--sub-images", action="store_true", help="restore eight parts apart and put them together")
-    command.add_argument("--winograd", action="store_true", help="fewer multiplications: faster on idle cores")
-
-    command = add(
-        "explain",
-        _explain,
-        "draw what attention sees in a picture: masks, attended features, strips",
-        "photo.jpg attention.png",
-        "photo.jpg attention.png --model models/candidate --modules 1,5,10",
-    )
-    _add_picture(command, "the sheet of panels, e.g. attention.png")
-    command.add_argument("--modules", type=_numbers, help="numbers from 1, e.g. 1,5,10 (default: first, middle, last)")
+if TYPE_CHECKING:
+    from banet.image import Image
+    from banet.model.network import BANet
 
 
-def _add_picture(command: argparse.ArgumentParser, out: str) -> None:
-    command.add_argument("photo", type=Path, help="the blurred picture: PNG, JPEG, …")
-    command.add_argument("out", type=Path, help=out)
-    command.add_argument("--model", help=MODEL_HELP)
+def _numbers(_: object, tokens: Sequence[Token]) -> list[int]:
+    text = tokens[0].value
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        raise ValueError(f"{text!r} is no list of numbers: write 1,5,10.") from None
 
 
 def deblur(
     photo: Path,
     out: Path,
-    model: str | None,
+    /,
     *,
-    local_crop: int | None = None,
-    parts: bool = False,
-    winograd: bool = False,
-) -> str:
-    """Restore one picture of any size; return which model did it.
+    model: str | None = None,
+    local_crop: Positive | None = None,
+    sub_images: bool = False,
+) -> None:
+    """Restore one picture of any size.
+
+    For example:
+      banet deblur photo.jpg sharp.png
+      banet deblur photo.jpg sharp.png --model models:/banet-mini@champion
+      banet deblur photo.jpg sharp.png --model models/candidate --local-crop 256
 
     Args:
-        photo: PNG, JPEG, …, 8-bit RGB.
-        out: gets the restored picture, in the format its ending names; a photograph is stored upright.
-        model: a folder or a models:/ URI; the champion most recently promoted if None.
-        local_crop: average strips over windows of a training crop of this side, pixels; as the model says if None.
-        parts: restore eight sub-images apart, as SA* and BA* in Table 9.
-        winograd: take Winograd's convolution, faster on cores of its own.
+        photo: the blurred picture: PNG, JPEG, …, 8-bit RGB; a photograph is restored upright.
+        out: the restored picture, in the format its ending names, e.g. sharp.png.
+        model: a folder or a models:/ URI; by default the champion last promoted.
+        local_crop: average strips over windows of a training crop of this side, pixels; by default as the model says.
+        sub_images: restore eight sub-images separately and put them together, as SA* and BA* in Table 9.
+    """
+    from banet.inference import restore, restore_sub_images
+    from banet.model.network import with_local_strips
+
+    def restored(network: "BANet", image: "Image") -> "Image":
+        chosen = network if local_crop is None else with_local_strips(network, local_crop)
+        return restore_sub_images(chosen, image) if sub_images else restore(chosen, image)
+
+    print(f"{out}: restored by {_picture(photo, out, model, restored)}")
+
+
+def explain(
+    photo: Path,
+    out: Path,
+    /,
+    *,
+    model: str | None = None,
+    modules: Annotated[list[int] | None, Parameter(converter=_numbers, n_tokens=1, metavar="N,N,…")] = None,
+) -> None:
+    """Draw what attention sees in a picture: masks, attended features, strips.
+
+    For example:
+      banet explain photo.jpg attention.png
+      banet explain photo.jpg attention.png --model models/candidate --modules 1,5,10
+
+    Args:
+        photo: the blurred picture: PNG, JPEG, …, 8-bit RGB.
+        out: the sheet of panels, e.g. attention.png.
+        model: a folder or a models:/ URI; by default the champion last promoted.
+        modules: numbers from 1, e.g. 1,5,10; by default the first, the middle and the last.
+    """
+    from banet.analysis.explain import explain
+
+    source = _picture(photo, out, model, lambda network, image: explain(network, image, modules=modules))
+    print(f"{out}: what attention sees in {photo}, by {source}")
+
+
+def _picture(photo: Path, out: Path, model: str | None, work: Callable[["BANet", "Image"], "Image"]) -> str:
+    """Write what `work` makes of a picture; return where the model is from.
 
     Raises:
         BanetError: one line that names the file or the model.
     """
-    from banet.data.codec import read_image, require_writable, write_image
-    from banet.model import with_local_strips, with_winograd
-    from banet.restore import restore, restore_in_parts
+    from banet.data.images.codec import read_image, require_writable, write_image
 
     image = read_image(photo)
-    require_writable(out)
+    require_writable(out)  # before any work is done for it
     network, source = load_source(model)
-    if local_crop is not None:
-        network = with_local_strips(network, local_crop)
-    if winograd:
-        network = with_winograd(network)
     try:
-        write_image(out, restore_in_parts(network, image) if parts else restore(network, image))
+        write_image(out, work(network, image))
     except MemoryError:
         raise DataError(f"{photo} needs more memory than there is: make it smaller first") from None
     return source
-
-
-def _deblur(parsed: argparse.Namespace) -> None:
-    model = deblur(
-        parsed.photo,
-        parsed.out,
-        parsed.model,
-        local_crop=parsed.local_crop,
-        parts=parsed.sub_images,
-        winograd=parsed.winograd,
-    )
-    print(f"{parsed.out}: restored by {model}")
-
-
-def _explain(parsed: argparse.Namespace) -> None:
-    from banet.data.codec import read_image, require_writable, write_image
-    from banet.explain import explain
-
-    image = read_image(parsed.photo)
-    require_writable(parsed.out)
-    network, source = load_source(parsed.model)
-    try:
-        write_image(parsed.out, explain(network, image, modules=parsed.modules))
-    except MemoryError:
-        raise DataError(f"{parsed.photo} needs more memory than there is: make it smaller first") from None
-    print(f"{parsed.out}: what attention sees in {parsed.photo}, by {source}")
-
-
-def _numbers(text: str) -> list[int]:
-    try:
-        return [int(number) for number in text.split(",")]
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} are no numbers: write 1,5,10") from None

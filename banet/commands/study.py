@@ -1,10 +1,9 @@
 """`banet study`: which of two restorations do people prefer? The page that asks, and the report."""
 
-import argparse
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter, validators
 
 from banet.errors import ConfigError
 
@@ -13,63 +12,51 @@ if TYPE_CHECKING:
     from banet.study.statistics import Interval
 
 
-def add_study(add: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add the command to a parser."""
-    command = add(
-        "study",
-        _study,
-        "ask people which of two restorations they prefer, on a page of this machine, or report what they said",
-        "--a results/banet --b results/other --out choices.jsonl",
-        "--a results/banet --b results/other --input blurred --out choices.jsonl --port 8765",
-        "--report choices.jsonl",
-    )
-    command.add_argument("--a", type=Path, metavar="DIR", help="folder of one method's restored images")
-    command.add_argument("--b", type=Path, metavar="DIR", help="folder of the other's, of the same names")
-    command.add_argument("--input", type=Path, metavar="DIR", help="folder of the blurred photographs, shown too")
-    command.add_argument("--out", type=Path, metavar="FILE", help="gets a line a choice; a study is gone on with")
-    command.add_argument("--port", type=_port, help="of the page (default: any that is free)")
-    command.add_argument("--seed", type=_seed, help="of orders and sides (default: drawn, and kept in the file)")
-    command.add_argument("--report", type=Path, metavar="FILE", help="print what a study found, and ask nothing")
+study = App(name="study")
 
 
-def _study(parsed: argparse.Namespace) -> None:
-    asking = {"--a": parsed.a, "--b": parsed.b, "--out": parsed.out}
-    if parsed.report is not None:
-        others = asking | {"--input": parsed.input, "--port": parsed.port, "--seed": parsed.seed}
-        if given := [name for name, value in others.items() if value is not None]:
-            raise ConfigError(f"--report prints a study alone: leave out {', '.join(given)}")
-        from banet.study.record import read_study
+@study.default
+def ask(
+    *,
+    first: Path,
+    second: Path,
+    out: Path,
+    input: Path | None = None,
+    port: Annotated[int, Parameter(validator=validators.Number(gte=1, lte=65535))] | None = None,
+    seed: Annotated[int, Parameter(validator=validators.Number(gte=0, lt=2**32))] | None = None,
+) -> None:
+    """Ask people which of two restorations they prefer, on a page of this machine.
 
-        print(format_report(read_study(parsed.report)))
-        return
-    if missing := [name for name, value in asking.items() if value is None]:
-        raise ConfigError(f"{', '.join(missing)} missing: name --a DIR --b DIR --out FILE, or --report FILE")
-    _ask(parsed)
+    For example:
+      banet study --first results/banet --second results/other --out x.jsonl
+      banet study --first a --second b --input blurred --out x.jsonl --port 8765
+      banet study report x.jsonl
 
-
-def _ask(parsed: argparse.Namespace) -> None:
-    from banet.progress import StatusLine
-    from banet.study.pairs import read_photographs
+    Args:
+        first: folder of one method's restored images.
+        second: folder of the other's, of the same names.
+        out: gets one line per choice; an existing study is resumed.
+        input: folder of the blurred photographs, shown too.
+        port: of the page; by default any that is free.
+        seed: of orders and sides; by default drawn, and kept in the file.
+    """
+    from banet.progress import ProgressBar
     from banet.study.record import open_record
     from banet.study.server import Questions, StudyServer
+    from banet.study.trials import read_photographs
 
-    if parsed.out.is_dir() or not parsed.out.parent.is_dir():
-        raise ConfigError(f"{parsed.out}: it must be a file in a folder that exists: name another")
-    line = StatusLine("study", sys.stderr)
-    try:
-        shown = read_photographs(parsed.a, parsed.b, parsed.input, report=line.count)
-    finally:
-        line.close()
+    if out.is_dir() or not out.parent.is_dir():
+        raise ConfigError(f"--out {out}: it must be a file in a folder that exists: name another")
+    with ProgressBar("study", unit=" images") as bar:
+        shown = read_photographs(first, second, input, on_progress=bar.to)
     count = len(shown.photographs)
-    opened = open_record(
-        parsed.out, a=str(parsed.a), b=str(parsed.b), images=count, digest=shown.digest, seed=parsed.seed
-    )
-    with opened as record, StudyServer(Questions(shown.photographs, record), parsed.port or 0) as server:
-        text = f"{count} photograph{'s' if count > 1 else ''}"
+    opened = open_record(out, a=str(first), b=str(second), images=count, digest=shown.digest, seed=seed)
+    with opened as record, StudyServer(Questions(shown.photographs, record), port or 0) as server:
+        text = _count(count, "photograph")
         if shown.left_out:
             text += f" (left out: {shown.left_out} that only one of the two folders holds)"
         if record.choices:
-            text += f", {len(record.choices)} choices so far"
+            text += f", {_count(len(record.choices), 'choice')} so far"
         print(f"{text}\nopen {server.url} in a browser of this machine; stop with Ctrl-C", flush=True)
         try:
             server.serve_forever()
@@ -77,9 +64,24 @@ def _ask(parsed: argparse.Namespace) -> None:
             pass
         finally:
             print(
-                f"\n{len(record.choices)} choices in {parsed.out}: the same command goes on, "
-                f"`banet study --report {parsed.out}` prints what they say"
+                f"\n{_count(len(record.choices), 'choice')} in {out}: the same command resumes the study, "
+                f"`banet study report {out}` prints what they say"
             )
+
+
+@study.command
+def report(file: Path, /) -> None:
+    """Print what people preferred, and how sure that is.
+
+    For example:
+      banet study report x.jsonl
+
+    Args:
+        file: the study, as `banet study --out` wrote it.
+    """
+    from banet.study.record import read_study
+
+    print(format_report(read_study(file)))
 
 
 def format_report(study: "Study") -> str:
@@ -118,18 +120,3 @@ def _shown(interval: "Interval") -> str:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def _port(text: str) -> int:
-    return _whole(text, 1, 65535, "port")
-
-
-def _seed(text: str) -> int:
-    return _whole(text, 0, 2**32 - 1, "seed")
-
-
-def _whole(text: str, low: int, high: int, what: str) -> int:
-    number = int(text) if text.isascii() and text.isdecimal() else -1
-    if not low <= number <= high:
-        raise argparse.ArgumentTypeError(f"{text!r} is no {what}: write a number from {low} to {high}")
-    return number

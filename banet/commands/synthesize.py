@@ -1,96 +1,142 @@
-"""`banet synthesize`: its options, and how they choose between frames and photographs."""
+"""`banet synthesize`: pairs of one folder of frames or photographs, as the fetch stage makes them of custom data."""
 
-import argparse
 import os
-import sys
-from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from banet.commands.source import size
-from banet.errors import ConfigError
+from cyclopts import Parameter, validators
+
+from banet.commands.options import Positive, Size
+from banet.data.custom_spec import MOST_AVERAGED, PAIRS, Domain
+from banet.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from banet.data.own_data import Plan
+    from banet.data.manifest import SynthesisParams
+    from banet.data.pairs.prepare import PairPlan
+    from banet.progress import OnProgress
+
+Frames = Annotated[int, Parameter(validator=validators.Number(gte=2, lte=MOST_AVERAGED), group="Frames")]
+Seed = Annotated[int, Parameter(validator=validators.Number(gte=0, lt=2**64), group="Photographs")]
 
 
-def add_synthesize(add: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add the command to a parser."""
-    command = add(
-        "synthesize",
-        _synthesize,
-        "make blurred and sharp pairs of high-speed frames or of sharp photographs, in GoPro's layout",
-        "clips pairs --average 11",
-        "video.mp4 pairs.zip --average 7 --light linear",
-        "photographs pairs --pairs 8 --seed 1",
-    )
-    command.add_argument(
-        "input",
-        type=Path,
-        help="a folder of clips (videos, folders of frames), a video, or a folder of sharp photographs",
-    )
-    command.add_argument("out", type=Path, help="a new folder, or a ZIP if it ends in .zip")
-    command.add_argument("--split", default="train", choices=("train", "test"), help="default: train")
-    frames = command.add_argument_group("frames")
-    frames.add_argument(
-        "--average", type=int, metavar="N", help="blur is the average of N frames, sharp the middle one"
-    )
-    frames.add_argument(
-        "--light",
-        choices=("encoded", "linear"),
-        help="average levels, GoPro's blur, or light, its blur_gamma (default: encoded)",
-    )
-    photographs = command.add_argument_group("photographs")
-    photographs.add_argument(
-        "--pairs", type=int, help="of each photograph and each of three lengths of blur (default: 4)"
-    )
-    photographs.add_argument("--seed", type=int, help="the same seed makes the same pairs (default: 0)")
-    photographs.add_argument("--size", type=size, help="of each picture, HxW (default: 256x256)")
+def synthesize(
+    source: Path,
+    out: Path,
+    /,
+    *,
+    split: Literal["train", "test"] = "train",
+    frames: Frames | None = None,
+    average_in: Annotated[Domain | None, Parameter(group="Frames")] = None,
+    pairs: Annotated[Positive | None, Parameter(group="Photographs")] = None,
+    seed: Seed | None = None,
+    size: Annotated[Size | None, Parameter(group="Photographs")] = None,
+) -> None:
+    """Make blurred and sharp pairs of high-speed frames or of sharp photographs, in GoPro's layout.
 
+    For example:
+      banet synthesize clips pairs --frames 11
+      banet synthesize video.mp4 pairs.zip --frames 7 --average-in linear
+      banet synthesize photographs pairs --pairs 8 --seed 1
 
-def _synthesize(parsed: argparse.Namespace) -> None:
-    from banet.data.frames import QUIET_DECODER
-    from banet.data.synthesize import require_new, write
-    from banet.progress import StatusLine
+    Args:
+        source: a folder of clips (videos, folders of frames), a video, or a folder of sharp photographs.
+        out: a new folder, or a ZIP if it ends in .zip.
+        split: which split the pairs belong to.
+        frames: the blurred picture is the average of this many, the sharp one is the middle frame.
+        average_in: encoded averages the levels, as GoPro's blur; linear averages light, as its blur_gamma. By default
+            encoded.
+        pairs: of each photograph and each of three lengths of blur; by default 4.
+        seed: the same seed makes the same pairs; by default 0.
+        size: of each picture, height x width, pixels; by default 256x256.
+    """
+    from banet.data.pairs.frames import QUIET_DECODER
+    from banet.progress import ProgressBar
 
     os.environ.setdefault(*QUIET_DECODER)
-    require_new(parsed.out)
-    _require_fitting(parsed)
-    plan = _photographs(parsed) if parsed.average is None else _frames(parsed)
-    line = StatusLine(str(parsed.out), sys.stderr)
-    try:
-        done = write(plan, parsed.out, report=line.count)
-    finally:
-        line.close()
-    print(f"{parsed.out}: {done} pairs")
+    require_new(out)
+    if frames is None:
+        _require_none("frames: add --frames N", {"--average-in": average_in})
+        plan = photographs_plan(source, split, _params(seed, size), pairs=PAIRS if pairs is None else pairs)
+    else:
+        _require_none("photographs: leave out --frames", {"--pairs": pairs, "--seed": seed, "--size": size})
+        plan = frames_plan(source, split, frames=frames, average_in=average_in or "encoded")
+    with ProgressBar(str(out)) as bar:
+        done = write(plan, out, on_progress=bar.to)
+    print(f"{out}: {done} pairs")
 
 
-def _require_fitting(parsed: argparse.Namespace) -> None:
-    names, sort = (
-        (("light",), "frames: add --average N")
-        if parsed.average is None
-        else (("pairs", "seed", "size"), "photographs: leave out --average")
-    )
-    for name in names:
-        if getattr(parsed, name) is not None:
-            raise ConfigError(f"--{name} is for {sort}")
+def _require_none(of: str, options: dict[str, object]) -> None:
+    if given := [f"{name} {value}" for name, value in options.items() if value is not None]:
+        raise ConfigError(f"{given[0]} is for {of}")
 
 
-def _frames(parsed: argparse.Namespace) -> "Plan":
-    from banet.data.synthesize import frames_plan
+def _params(seed: int | None, size: tuple[int, int] | None) -> "SynthesisParams":
+    from banet.data.manifest import SynthesisParams
 
-    return frames_plan(parsed.input, parsed.split, average=parsed.average, light=parsed.light or "encoded")
+    params = SynthesisParams(seed=seed or 0)
+    return params if size is None else SynthesisParams(seed=params.seed, height=size[0], width=size[1])
 
 
-def _photographs(parsed: argparse.Namespace) -> "Plan":
-    from dataclasses import replace
+def frames_plan(source: Path, split: str, *, frames: int, average_in: Domain) -> "PairPlan":
+    """Say what pairs the clips of a folder, or one video, give.
 
-    from banet.data.benchmark import SynthesisParams
-    from banet.data.splits import PAIRS
-    from banet.data.synthesize import photographs_plan
+    Raises:
+        DataError: what is wrong with the clips.
+    """
+    from banet.data.names import BLUR
+    from banet.data.pairs.frames import clip_tasks, count_pairs, find_clips
+    from banet.data.pairs.prepare import PairPlan
 
-    params = SynthesisParams(seed=parsed.seed or 0)
-    if parsed.size is not None:
-        params = replace(params, height=parsed.size[0], width=parsed.size[1])
-    pairs = PAIRS if parsed.pairs is None else parsed.pairs
-    return photographs_plan(parsed.input, parsed.split, params, pairs=pairs)
+    clips = find_clips(source, frames)
+    tasks = (task for clip in clips for task in clip_tasks(clip, split, count=frames, light=average_in, blur=BLUR))
+    return PairPlan(total=count_pairs(clips, frames), tasks=tasks)
+
+
+def photographs_plan(source: Path, split: str, params: "SynthesisParams", *, pairs: int) -> "PairPlan":
+    """Say what pairs the photographs of a folder give, `pairs` of each and each stratum.
+
+    Raises:
+        DataError: what is wrong with the photographs.
+    """
+    from banet.data.images.image_files import VIDEOS
+    from banet.data.names import BLUR, SHARP
+    from banet.data.pairs.photographs import find_photographs, photograph_tasks, require_usable
+    from banet.data.pairs.prepare import PairPlan
+
+    if source.suffix.lower() in VIDEOS:
+        raise DataError(f"{source} is a video: say how many frames are averaged, --frames 11")
+    photographs = find_photographs(source)
+    require_usable(photographs, params)
+    tasks = photograph_tasks(photographs, params, split, pairs=pairs, kinds=(BLUR, SHARP))
+    return PairPlan(total=len(photographs) * len(params.strata) * pairs, tasks=tasks)
+
+
+def require_new(out: Path) -> None:
+    """Check an output before any work is done for it.
+
+    Raises:
+        DataError: it is there already and not empty.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError(f"{out} is there already: name a new folder or .zip, or remove it first")
+
+
+def write(plan: "PairPlan", out: Path, *, on_progress: "OnProgress | None" = None) -> int:
+    """Write pairs into a folder, or a ZIP by its name, whole or not at all; return how many there are.
+
+    Raises:
+        DataError: what is wrong with a picture, or with the output.
+        ResourceError: the disk is full, or cannot be written.
+    """
+    from banet.data.pairs.pair_writer import add_to_folder, write_pairs
+    from banet.data.pairs.prepare import write_zip
+    from banet.files import whole_file, whole_folder, writing_to
+
+    require_new(out)
+    zipped = out.suffix.lower() == ".zip"
+    opened: AbstractContextManager[Path] = whole_file(out) if zipped else whole_folder(out)
+    with writing_to(out.parent), opened as partial:
+        if zipped:
+            return write_zip(partial, plan, root=out.stem, on_progress=on_progress)
+        return write_pairs(plan.tasks, add_to_folder(partial), total=plan.total, on_progress=on_progress)

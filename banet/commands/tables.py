@@ -1,6 +1,5 @@
 """What commands that score have in common: the table they write, the means they print."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +26,7 @@ def require_table(out: Path | None) -> None:
 
 def format_means(rows: "Sequence[ImageScores]") -> str:
     """Lay out the means over some images as a small table, with what must be said of them."""
-    from banet.scoring.means import aligned_means, compare, means
+    from banet.scoring.aggregate import aligned_means, compare, means
 
     plain, aligned = means(row.restored for row in rows), aligned_means(rows)
     lines = [
@@ -60,11 +59,3 @@ def format_means(rows: "Sequence[ImageScores]") -> str:
 
 def _number(value: float, decimals: int) -> str:
     return f"{value:.{decimals}f}"
-
-
-def positive(text: str) -> int:
-    """Read a number from 1 up."""
-    number = int(text) if text.isdecimal() else 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 up")
-    return number

@@ -1,85 +1,85 @@
 """`banet info`, `import-checkpoint` and `export-checkpoint`: what a network costs, and its weights elsewhere."""
 
-import argparse
-from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
-from banet.commands.source import MODEL_HELP, load_source, size
+from banet.commands.options import Size, load_source
 from banet.errors import ModelError
 
 
-def add_weights(add: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add the three commands to a parser."""
-    command = add(
-        "info",
-        _info,
-        "say what a model costs: parameters, GMACs, receptive field, memory, latency",
-        "models/candidate",
-        "conf/model/banet_plus.yaml",
-        "models:/banet-mini@champion --device cuda --dtype bfloat16 --size 720x1280",
-    )
-    command.add_argument("model", nargs="?", help=f"{MODEL_HELP}, or a file of conf/model/")
-    command.add_argument(
-        "--device", default="cpu", help="where to measure the latency: cpu, cuda, cuda:1 (default: cpu)"
-    )
-    command.add_argument(
-        "--dtype", default="float32", choices=("float32", "bfloat16", "float16"), help="default: float32"
-    )
-    command.add_argument("--size", type=size, default=(256, 256), help="of the timed image, HxW (default: 256x256)")
+def info(
+    model: str | None = None,
+    /,
+    *,
+    device: str = "cpu",
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32",
+    size: Size = (256, 256),
+) -> None:
+    """Say what a model costs: parameters, GMACs, receptive field, memory, latency.
 
-    command = add(
-        "import-checkpoint",
-        _import_checkpoint,
-        "make a model of a checkpoint that the authors released",
-        "BANet.pth models/released",
-    )
-    command.add_argument("file", type=Path, help="the .pth file; nothing in it is unpickled but weights")
-    command.add_argument("out", type=Path, help="a new folder for weights and configuration")
+    For example:
+      banet info models/candidate
+      banet info conf/model/banet_plus.yaml
+      banet info models/candidate --device cuda --dtype bfloat16 --size 720x1280
 
-    command = add(
-        "export-checkpoint",
-        _export_checkpoint,
-        "write a model as a checkpoint that the released code reads",
-        "models/candidate BANet.pth",
-    )
-    command.add_argument("model", help="a folder or a models:/ URI")
-    command.add_argument("file", type=Path, help="the .pth file")
-
-
-def _info(parsed: argparse.Namespace) -> None:
+    Args:
+        model: a folder, a models:/ URI, or a file of conf/model/; by default the champion last promoted.
+        device: where the latency is measured: cpu, cuda, cuda:1.
+        dtype: of weights and image.
+        size: of the timed image, height x width, pixels.
+    """
     import torch
 
+    from banet.analysis.profile import describe, format_info
     from banet.config import read_model_config
-    from banet.model import BANet
-    from banet.profile import describe, format_info
+    from banet.model.network import BANet
 
-    if parsed.model and parsed.model.endswith((".yaml", ".yml")):
-        network, source = BANet(read_model_config(Path(parsed.model))), f"{parsed.model}, weights at random"
+    if model and model.endswith((".yaml", ".yml")):
+        network, source = BANet(read_model_config(Path(model))), f"{model}, weights at random"
     else:
-        network, source = load_source(parsed.model)
-    info = describe(network, device=parsed.device, dtype=getattr(torch, parsed.dtype), latency_size=parsed.size)
-    print(f"{source}\n{format_info(info)}")
+        network, source = load_source(model)
+    found = describe(network, device=device, dtype=getattr(torch, dtype), latency_size=size)
+    print(f"{source}\n{format_info(found)}")
 
 
-def _import_checkpoint(parsed: argparse.Namespace) -> None:
+def import_checkpoint(file: Path, out: Path, /) -> None:
+    """Make a model of a checkpoint that the authors released.
+
+    For example:
+      banet import-checkpoint BANet.pth models/released
+
+    Args:
+        file: the .pth file; nothing in it is unpickled but weights.
+        out: a new folder for weights and configuration.
+    """
     from banet.files import whole_folder
-    from banet.model import import_checkpoint, save_weights
+    from banet.model import checkpoint
+    from banet.model.weights import save_weights
 
-    if parsed.out.exists() and (not parsed.out.is_dir() or any(parsed.out.iterdir())):
-        raise ModelError(f"{parsed.out} is there already: name a new folder, or remove it first")
-    network = import_checkpoint(parsed.file)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ModelError(f"{out} is there already: name a new folder, or remove it first")
+    network = checkpoint.import_checkpoint(file)
     try:
-        with whole_folder(parsed.out) as folder:
+        with whole_folder(out) as folder:
             digest = save_weights(network, folder)
     except OSError as error:
-        raise ModelError(f"{parsed.out} cannot be written ({error.strerror}): name another folder") from None
+        raise ModelError(f"{out} cannot be written ({error.strerror}): name another folder") from None
     config = network.config
-    print(f"{parsed.out}: {config.name}, {config.modules} modules of {config.channels} channels, digest {digest[:12]}")
+    print(f"{out}: {config.name}, {config.modules} modules of {config.channels} channels, digest {digest[:12]}")
 
 
-def _export_checkpoint(parsed: argparse.Namespace) -> None:
-    from banet.model import export_checkpoint
+def export_checkpoint(model: str, file: Path, /) -> None:
+    """Write a model as a checkpoint that the released code reads.
 
-    network, source = load_source(parsed.model)
-    export_checkpoint(network, parsed.file)
-    print(f"{parsed.file}: the weights of {source} under the released names, for BGR images")
+    For example:
+      banet export-checkpoint models/candidate BANet.pth
+
+    Args:
+        model: a folder or a models:/ URI.
+        file: the .pth file.
+    """
+    from banet.model import checkpoint
+
+    network, source = load_source(model)
+    checkpoint.export_checkpoint(network, file)
+    print(f"{file}: the weights of {source} under the released names, for BGR images")

@@ -1,1 +1,1 @@
-"""Benchmarks, archives, synthesis, shards, sampling, augmentation, streaming."""
+"""Data: image files, downloads, archives, pairs made of people's own pictures, shards, the training stream."""

@@ -1,8 +1,25 @@
 """Scores of one restored image against its sharp one: 8-bit RGB arrays in, numbers out."""
 
-from banet.metrics.checks import Image, require_same_size
-from banet.metrics.psnr import psnr
-from banet.metrics.realblur import RealBlurScore, realblur_score
-from banet.metrics.ssim import ssim_channel, ssim_matlab3d
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-__all__ = ["Image", "RealBlurScore", "psnr", "realblur_score", "require_same_size", "ssim_channel", "ssim_matlab3d"]
+from banet.metrics.psnr import psnr  # not later: the name is also the module's
+
+if TYPE_CHECKING:
+    from banet.metrics.realblur import RealBlurScore, realblur_score
+    from banet.metrics.ssim import ssim_channel, ssim_matlab3d
+
+__all__ = ["RealBlurScore", "psnr", "realblur_score", "ssim_channel", "ssim_matlab3d"]
+
+_LATER = {
+    "RealBlurScore": "banet.metrics.realblur",
+    "realblur_score": "banet.metrics.realblur",
+    "ssim_channel": "banet.metrics.ssim",
+    "ssim_matlab3d": "banet.metrics.ssim",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in _LATER:
+        return getattr(import_module(_LATER[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from banet.metrics.checks import Image, require_same_size
+from banet.image import Image
+from banet.metrics.checks import require_same_size
 
 _PEAK = 255
 _RUN = 256  # samples: 256 * 255**2 < 2**24, so float32 adds the squares of a run without rounding, in any order

@@ -13,13 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from banet.errors import DataError, ResourceError
-from banet.metrics.checks import Image, require_same_size
+from banet.image import Image
+from banet.metrics.checks import require_same_size
 from banet.metrics.ssim import RADIUS, WINDOW, ssim_of_valid
 
 _ITERATIONS = 100  # all of them are run: the script sets the other limit, of the correlation's change, to 0
 _SMOOTHING = 5  # side of the Gaussian filter before the alignment, pixels
 
-Floats = npt.NDArray[np.float32]
+Float32s = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 
@@ -63,7 +64,7 @@ def realblur_score(restored: Image, sharp: Image) -> RealBlurScore:
     )
 
 
-def intensity_factor(restored_HWC: Floats, sharp_HWC: Floats) -> np.float32:
+def intensity_factor(restored_HWC: Float32s, sharp_HWC: Float32s) -> np.float32:
     """Return the one factor on the restored image that brings it closest to the sharp one, in least squares.
 
     1 for a black restored image, which no factor changes. In float32, as the script adds: a last digit here is enough
@@ -92,11 +93,11 @@ def _require_opencv() -> None:
         raise ResourceError("RealBlur's score needs OpenCV: pip install 'banet[data]'") from None
 
 
-def _unit(image_HWC: Image) -> Floats:
+def _unit(image_HWC: Image) -> Float32s:
     return np.divide(image_HWC, 255, dtype=np.float32, order="C")
 
 
-def _align(matched_HWC: Floats, sharp_HWC: Floats) -> tuple[Floats, Mask, bool]:
+def _align(matched_HWC: Float32s, sharp_HWC: Float32s) -> tuple[Float32s, Mask, bool]:
     """Warp the matched image onto the sharp one; also (H, W) where it is known, and whether that could be done."""
     warp = _homography(matched_HWC, sharp_HWC)
     if warp is not None:
@@ -106,7 +107,7 @@ def _align(matched_HWC: Floats, sharp_HWC: Floats) -> tuple[Floats, Mask, bool]:
     return matched_HWC, np.ones(matched_HWC.shape[:2], np.bool_), False
 
 
-def _homography(matched_HWC: Floats, sharp_HWC: Floats) -> Floats | None:
+def _homography(matched_HWC: Float32s, sharp_HWC: Float32s) -> Float32s | None:
     """Find the 3x3 map from places in the sharp image to places in the matched one; None where none is found."""
     _require_opencv()
     import cv2
@@ -123,7 +124,7 @@ def _homography(matched_HWC: Floats, sharp_HWC: Floats) -> Floats | None:
     return warp if np.isfinite(warp).all() else None
 
 
-def _warped(matched_HWC: Floats, warp: Floats) -> tuple[Floats, Mask]:
+def _warped(matched_HWC: Float32s, warp: Float32s) -> tuple[Float32s, Mask]:
     """Warp the image, reflected beyond its sides; also (H, W) where the nearest sample lies inside of it."""
     import cv2
 
@@ -139,7 +140,7 @@ def _warped(matched_HWC: Floats, warp: Floats) -> tuple[Floats, Mask]:
     return moved_HWC, covered_HW > 0
 
 
-def _psnr(moved_HWC: Floats, sharp_HWC: Floats, valid_HW: Mask) -> float:
+def _psnr(moved_HWC: Float32s, sharp_HWC: Float32s, valid_HW: Mask) -> float:
     """PSNR over the valid samples, peak 1; both images are 0 elsewhere."""
     error = float(np.square(sharp_HWC - moved_HWC).sum(dtype=np.float64))
     return math.inf if error == 0 else 10 * math.log10(3 * int(valid_HW.sum()) / error)

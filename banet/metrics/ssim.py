@@ -18,7 +18,8 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from banet.errors import DataError
-from banet.metrics.checks import Image, require_same_size
+from banet.image import Image
+from banet.metrics.checks import require_same_size
 
 RADIUS = 5
 WINDOW = 2 * RADIUS + 1  # pixels along a side
@@ -29,7 +30,7 @@ _C2 = (0.03 * 255) ** 2
 _BLOCK = 16  # rows, or columns, that one band matrix makes; measured: 8 to 24 are within a tenth
 _TILE = 30 * _BLOCK  # columns filtered together
 
-Floats = npt.NDArray[np.float64]
+Float64s = npt.NDArray[np.float64]
 Reals = npt.NDArray[np.floating]
 Integers = npt.NDArray[np.int16]  # wide enough for a sum of two samples
 
@@ -79,7 +80,7 @@ def _planes(image_HWC: Image) -> Integers:
     return np.ascontiguousarray(image_HWC.transpose(2, 0, 1), dtype=np.int16)
 
 
-def _mean_ssim(x_CHW: Integers, y_CHW: Integers, weights_CC: Floats | None) -> float:
+def _mean_ssim(x_CHW: Integers, y_CHW: Integers, weights_CC: Float64s | None) -> float:
     """Average SSIM over all windows; `weights_CC` spreads them over the channels."""
     C: int = x_CHW.shape[0]
     H: int = x_CHW.shape[1] - _MORE
@@ -89,8 +90,8 @@ def _mean_ssim(x_CHW: Integers, y_CHW: Integers, weights_CC: Floats | None) -> f
 
 
 def _ssim_in_tiles(
-    x_CHW: Integers | Floats, y_CHW: Integers | Floats, weights_CC: Floats | None
-) -> Iterator[tuple[slice, slice, Floats]]:
+    x_CHW: Integers | Float64s, y_CHW: Integers | Float64s, weights_CC: Float64s | None
+) -> Iterator[tuple[slice, slice, Float64s]]:
     """SSIM of every window, tile by tile: its rows, its columns, and (C, H, W) that hold until the next tile."""
     scratch = _Scratch()
     H: int = x_CHW.shape[1] - _MORE
@@ -112,9 +113,9 @@ class _Scratch:
     """Memory that all tiles of an image use: to be given fresh pages for each would cost as much as the arithmetic."""
 
     def __init__(self) -> None:
-        self._parts: dict[str, Floats] = {}
+        self._parts: dict[str, Float64s] = {}
 
-    def array(self, name: str, *shape: int) -> Floats:
+    def array(self, name: str, *shape: int) -> Float64s:
         """Return the part of this name, its values left as they are, in a shape."""
         size = math.prod(shape)
         if name not in self._parts or self._parts[name].size < size:
@@ -122,7 +123,7 @@ class _Scratch:
         return self._parts[name][:size].reshape(shape)
 
 
-def _maps(x_CHW: Integers | Floats, y_CHW: Integers | Floats, scratch: _Scratch) -> Floats:
+def _maps(x_CHW: Integers | Float64s, y_CHW: Integers | Float64s, scratch: _Scratch) -> Float64s:
     """Stack s = x + y, d = x - y, s^2 and d^2: SSIM asks for xy and x^2 + y^2 only, and both follow from these."""
     maps_mCHW = scratch.array("maps", 4, *x_CHW.shape)
     np.add(x_CHW, y_CHW, out=maps_mCHW[0])
@@ -131,7 +132,7 @@ def _maps(x_CHW: Integers | Floats, y_CHW: Integers | Floats, scratch: _Scratch)
     return maps_mCHW
 
 
-def _across_channels(means_mWCH: Floats, weights_CC: Floats, scratch: _Scratch) -> Floats:
+def _across_channels(means_mWCH: Float64s, weights_CC: Float64s, scratch: _Scratch) -> Float64s:
     """Filter along channels: (m, C, W, H)."""
     m, W, C, H = means_mWCH.shape
     means_mCWH = scratch.array("channels", m, C, W, H)
@@ -141,7 +142,7 @@ def _across_channels(means_mWCH: Floats, weights_CC: Floats, scratch: _Scratch) 
     return volume_mCN.reshape(m, C, W, H)
 
 
-def _ssim(means: Floats, scratch: _Scratch) -> Floats:
+def _ssim(means: Float64s, scratch: _Scratch) -> Float64s:
     """SSIM of every voxel, Eq. (13), both of its fractions doubled; the four maps' `means` are used up.
 
     4 xy = s^2 - d^2 and 2 (x^2 + y^2) = s^2 + d^2, of the means, and of the variances (then 4 times the covariance).
@@ -151,7 +152,7 @@ def _ssim(means: Floats, scratch: _Scratch) -> Floats:
     mean_s, mean_d, variance_s, variance_d = means
     mean_s += 2 * _C1
     variance_s += 2 * _C2
-    above: Floats = np.subtract(mean_s, mean_d, out=scratch.array("above", *mean_s.shape))
+    above: Float64s = np.subtract(mean_s, mean_d, out=scratch.array("above", *mean_s.shape))
     above *= np.subtract(variance_s, variance_d, out=scratch.array("covariance", *mean_s.shape))
     mean_s += mean_d
     variance_s += variance_d
@@ -160,7 +161,7 @@ def _ssim(means: Floats, scratch: _Scratch) -> Floats:
     return above
 
 
-def _window_means(maps_mCHW: Floats, scratch: _Scratch) -> Floats:
+def _window_means(maps_mCHW: Float64s, scratch: _Scratch) -> Float64s:
     """Filter along rows and columns, without padding: (m, W, C, H), smaller by ten each way.
 
     Columns come first in memory, so that both filters are products of a band matrix with long rows.
@@ -181,7 +182,7 @@ def _window_means(maps_mCHW: Floats, scratch: _Scratch) -> Floats:
 
 
 @cache
-def _band(n: int) -> Floats:
+def _band(n: int) -> Float64s:
     """Return the (n, n + 10) matrix that takes n + 10 samples to the means of their n windows; n is at most a block."""
     band = np.zeros((n, n + _MORE))
     for tap, weight in enumerate(_taps()):
@@ -189,15 +190,15 @@ def _band(n: int) -> Floats:
     return band
 
 
-def _taps() -> Floats:
+def _taps() -> Float64s:
     """Return the 11 weights of the Gaussian window; they sum to 1."""
     offsets = np.arange(-RADIUS, RADIUS + 1, dtype=np.float64)
-    taps: Floats = np.exp(-0.5 * np.square(offsets / _SIGMA))
+    taps: Float64s = np.exp(-0.5 * np.square(offsets / _SIGMA))
     taps /= taps.sum()
     return taps
 
 
-def _channel_weights() -> Floats:
+def _channel_weights() -> Float64s:
     """Return the (3, 3) matrix that the window is along three channels, the outer ones replicated five times."""
     weights_CC = np.zeros((3, 3))
     for channel in range(3):

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from banet.model.config import BANetConfig
+from banet.model.network_config import BANetConfig
 from banet.model.strips import StripGrid
 
 

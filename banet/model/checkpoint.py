@@ -17,8 +17,8 @@ from torch import Tensor
 
 from banet.errors import ConfigError, ModelError
 from banet.files import write_atomically
-from banet.model.config import BANetConfig
 from banet.model.network import BANet
+from banet.model.network_config import BANetConfig
 
 # Released name -> ours, layer by layer in the order of the released files; `_MODULE` once per blur-aware module.
 _ENCODER = {"en_layer1.0": "stem.0", "en_layer2.0": "down.0"}

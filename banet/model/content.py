@@ -7,7 +7,7 @@ join. The dilated convolutions are linear, as in the released networks.
 import torch
 from torch import Tensor, nn
 
-from banet.model.config import BANetConfig
+from banet.model.network_config import BANetConfig
 
 LEAK = 0.2  # negative slope of every LeakyReLU in the released networks
 DILATIONS = (1, 3, 5)

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from banet.model.attention import attention
-from banet.model.config import BANetConfig
 from banet.model.content import LEAK, content
+from banet.model.network_config import BANetConfig
 from banet.model.strips import COLUMNS, ROWS, StripGrid, is_channels_last, strip_grid
 
 

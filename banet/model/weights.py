@@ -1,6 +1,5 @@
 """A model on disk: a folder with `model.safetensors` and `config.json`. Nothing is ever unpickled."""
 
-import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -11,12 +10,10 @@ from safetensors.torch import load, save
 
 from banet.errors import ModelError
 from banet.files import write_atomically
-from banet.model.config import BANetConfig
+from banet.model.digest import CONFIG, WEIGHTS, read_part, weights_digest
 from banet.model.network import BANet
+from banet.model.network_config import BANetConfig
 from banet.parsing import parse
-
-WEIGHTS = "model.safetensors"
-CONFIG = "config.json"
 
 
 def save_weights(model: BANet, folder: Path) -> str:
@@ -35,31 +32,17 @@ def load_weights(folder: Path) -> BANet:
         ModelError: a file is missing or damaged, or the tensors are not those of the configuration.
     """
     try:
-        values = json.loads(_read(folder, CONFIG))
+        values = json.loads(read_part(folder, CONFIG))
     except ValueError as error:
         raise ModelError(f"{folder / CONFIG} is not JSON ({error}): write the model again") from None
     model = BANet(parse(BANetConfig, values, where=str(folder / CONFIG)))
     try:
-        tensors = load(_read(folder, WEIGHTS))
+        tensors = load(read_part(folder, WEIGHTS))
     except SafetensorError as error:
         raise ModelError(f"{folder / WEIGHTS} is damaged ({error}): fetch or train the model again") from None
     _check_tensors(tensors, model.state_dict(), folder / WEIGHTS)
     model.load_state_dict(tensors)
     return model.eval()
-
-
-def weights_digest(folder: Path) -> str:
-    """SHA-256 over configuration and weights, hexadecimal."""
-    digest = hashlib.sha256(_read(folder, CONFIG))
-    digest.update(_read(folder, WEIGHTS))
-    return digest.hexdigest()
-
-
-def _read(folder: Path, name: str) -> bytes:
-    try:
-        return (folder / name).read_bytes()
-    except OSError as error:
-        raise ModelError(f"no model in {folder}: {name} cannot be read ({error.strerror})") from None
 
 
 def _check_tensors(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor], file: Path) -> None:

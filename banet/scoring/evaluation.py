@@ -7,21 +7,20 @@ from pathlib import Path
 
 import torch
 
-from banet.baselines import Filter
-from banet.data.archive import SHARP
-from banet.data.benchmark import Benchmark
-from banet.data.index import Row
-from banet.data.shards import ShardFolder
-from banet.data.store import Location
+from banet.data.manifest import Benchmark
+from banet.data.names import SHARP
+from banet.data.shards.index import PairRow
+from banet.data.shards.reader import ShardFolder
+from banet.data.shards.storage import Location
 from banet.errors import ResourceError
 from banet.image import Image
-from banet.model import BANet, load_weights, with_local_strips
-from banet.restore import exact_convolutions, restore, restore_in_parts
-from banet.scoring.means import PARTS, score_place
+from banet.inference import deterministic_convolutions, restore, restore_sub_images
+from banet.model.network import BANet, with_local_strips
+from banet.model.weights import load_weights
+from banet.scoring.aggregate import SUB_IMAGES, score_place
+from banet.scoring.baselines import Filter
 from banet.scoring.resume import FinishedBlocks, Work, finished_blocks, score_resumed
 from banet.scoring.scores import ImageScores, Protocol, protocol_of, score, score_aligned
-
-TEST = "test"  # the split that is scored
 
 IMAGES_A_BLOCK: dict[Protocol, int] = {"gopro": 8, "realblur": 1}  # an alignment takes as long as eight plain scores
 
@@ -33,16 +32,20 @@ class Scoring:
     weights: Path  # folder
     shards: Location
     benchmark: Benchmark
-    simple: Filter | None = None  # scored beside the model, on the blurred images of `variants[0]`
+    baseline_filter: Filter | None = None  # scored beside the model, on the blurred images of `variants[0]`
     variants: tuple[str, ...]  # which blurred images are restored; the first is the one that counts
     device: str = "cpu"
-    parts: bool = False  # eight sub-images of each image restored apart (Table 9)
+    sub_images: bool = False  # restore eight sub-images of each image separately (Table 9)
     local_crop: int | None = None  # side of the training crop over whose windows strips average, pixels
 
-    @property
-    def place(self) -> str:
-        """What MLflow's names of these scores begin with."""
-        return score_place(self.benchmark.name, parts=PARTS if self.parts else 1, local_crop=self.local_crop)
+    def place(self, variant: str) -> str:
+        """What MLflow's names of the scores of a variant begin with."""
+        return score_place(
+            self.benchmark.name,
+            variant,
+            sub_images=SUB_IMAGES if self.sub_images else 1,
+            local_crop=self.local_crop,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,16 +53,16 @@ class Block:
     """Some images of one variant."""
 
     variant: str
-    rows: tuple[Row, ...]
+    rows: tuple[PairRow, ...]
 
 
 def score_benchmark(
     scoring: Scoring,
-    rows: Sequence[Row],
+    rows: Sequence[PairRow],
     *,
     kept: FinishedBlocks | None = None,
     workers: int | None = None,
-    report: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[ImageScores]:
     """Restore and score the blurred images of every variant, in the order of the variants and rows.
 
@@ -68,7 +71,7 @@ def score_benchmark(
         rows: of the shards.
         kept: where blocks that are done lie; only the others are scored.
         workers: processes; None takes one for few small images and else one a core. On a GPU, one process a GPU.
-        report: is told how many images are done, of how many.
+        on_progress: is told how many images are done, of how many.
 
     Raises:
         DataError: damaged shards.
@@ -84,7 +87,7 @@ def score_benchmark(
         kept=kept,
         workers=torch.cuda.device_count() if on_gpu and workers is None else workers,
         gpus=1 if on_gpu else 0,
-        report=report,
+        on_progress=on_progress,
     )
 
 
@@ -98,16 +101,16 @@ def kept_scores(storage: Path, scoring: Scoring, *, weights: str, shards: str) -
         shards: digest of the shards.
     """
     depends_on = asdict(replace(scoring, weights=Path(), shards="")) | {"weights": weights, "shards": shards}
-    return finished_blocks(storage, scoring.benchmark.name, depends_on)
+    return finished_blocks(storage, scoring.benchmark.name, depends_on, Path(__file__))
 
 
 def score_images(
     restoring: Callable[[Image], Image],
     shards: ShardFolder,
-    rows: Sequence[Row],
+    rows: Sequence[PairRow],
     benchmark: Benchmark,
     variant: str,
-    simple: Filter | None = None,
+    baseline_filter: Filter | None = None,
 ) -> list[ImageScores]:
     """Restore and score the blurred images of one variant in this process, in the order of the rows."""
     protocol, scores = protocol_of(benchmark), []
@@ -123,14 +126,14 @@ def score_images(
                 variant=variant,
                 blurred=score(blurred, sharp),
                 restored=score(restored, sharp),
-                filtered=score(simple(blurred), sharp) if simple is not None else None,
+                filtered=score(baseline_filter(blurred), sharp) if baseline_filter is not None else None,
                 realblur=score_aligned(restored, sharp, protocol),
             )
         )
     return scores
 
 
-def _blocks(scoring: Scoring, rows: Sequence[Row]) -> Iterator[Work[Block]]:
+def _blocks(scoring: Scoring, rows: Sequence[PairRow]) -> Iterator[Work[Block]]:
     size = IMAGES_A_BLOCK[protocol_of(scoring.benchmark)]
     for variant in scoring.variants:
         for first in range(0, len(rows), size):
@@ -154,8 +157,8 @@ def open_model(scoring: Scoring) -> tuple[BANet, Callable[[Image], Image]]:
     network.to(scoring.device)
 
     def restoring(image: Image) -> Image:
-        with exact_convolutions():
-            return restore_in_parts(network, image) if scoring.parts else restore(network, image)
+        with deterministic_convolutions():
+            return restore_sub_images(network, image) if scoring.sub_images else restore(network, image)
 
     return network, restoring
 
@@ -166,7 +169,7 @@ def _open(scoring: Scoring) -> Callable[[Block], list[ImageScores]]:
     shards = ShardFolder(scoring.shards)
 
     def work(block: Block) -> list[ImageScores]:
-        simple = scoring.simple if block.variant == scoring.variants[0] else None
-        return score_images(restoring, shards, block.rows, scoring.benchmark, block.variant, simple)
+        baseline = scoring.baseline_filter if block.variant == scoring.variants[0] else None
+        return score_images(restoring, shards, block.rows, scoring.benchmark, block.variant, baseline)
 
     return work

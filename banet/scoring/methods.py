@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from banet.data.codec import read_image, write_image
+from banet.data.images.codec import read_image, write_image
 from banet.errors import BanetError, ConfigError, DataError
 from banet.files import whole_folder, write_atomically, writing_to
 from banet.parsing import parse

@@ -5,19 +5,26 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from banet.data.archive import SHARP
-from banet.data.codec import write_image
-from banet.data.index import Row
-from banet.data.shards import ShardFolder
-from banet.explain import explain
+import numpy as np
+
+from banet.analysis.explain import explain
+from banet.data.images.codec import write_image
+from banet.data.names import SHARP
+from banet.data.shards.index import PairRow
+from banet.data.shards.reader import ShardFolder
 from banet.image import Image
-from banet.model import BANet
-from banet.scoring.samples import sample_rows
+from banet.model.network import BANet
 from banet.scoring.scores import ImageScores
 
 SAMPLES = "samples"  # folder
+SHOWN = 6  # samples of a benchmark, the same of every method
 WORST = 10
 ATTENDED = 2  # of the even ones with what attention sees (Figs. 5 to 8)
+
+
+def sample_rows(rows: Sequence[object]) -> list[int]:
+    """Choose some of a split's rows, or what there is one of each row: their places, evenly, from first to last."""
+    return [int(place) for place in np.linspace(0, len(rows) - 1, min(SHOWN, len(rows)), dtype=int)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +49,7 @@ class Pictures:
     variant: str
     folder: Path
 
-    def samples(self, rows: Sequence[Row], scores: Sequence[ImageScores]) -> tuple[Sample, ...]:
+    def samples(self, rows: Sequence[PairRow], scores: Sequence[ImageScores]) -> tuple[Sample, ...]:
         """Write images evenly through the benchmark, the first and the last among them; the first two attended."""
         chosen = sample_rows(rows)
         if self.network.config.attention != "none":
@@ -51,12 +58,12 @@ class Pictures:
                 write_image(self._path(rows[i], "attention", ".jpg"), explain(self.network, blurred))
         return tuple(self._sample(rows[i], scores[i]) for i in chosen)
 
-    def worst(self, rows: Sequence[Row], scores: Sequence[ImageScores]) -> tuple[Sample, ...]:
+    def worst(self, rows: Sequence[PairRow], scores: Sequence[ImageScores]) -> tuple[Sample, ...]:
         """Write the images of lowest PSNR restored, the worst first; of equal ones, in the order of their keys."""
         order = sorted(range(len(rows)), key=lambda i: (scores[i].restored.psnr, rows[i].key))
         return tuple(self._sample(rows[i], scores[i]) for i in order[:WORST])
 
-    def _sample(self, row: Row, scores: ImageScores) -> Sample:
+    def _sample(self, row: PairRow, scores: ImageScores) -> Sample:
         paths = {kind: self._path(row, kind, ".png") for kind in ("blurred", "restored", "sharp")}
         if not all(path.exists() for path in paths.values()):
             images = self.data.read(row, (self.variant, SHARP)).images
@@ -70,5 +77,5 @@ class Pictures:
             **{kind: path.relative_to(self.folder).as_posix() for kind, path in paths.items()},
         )
 
-    def _path(self, row: Row, kind: str, ending: str) -> Path:
+    def _path(self, row: PairRow, kind: str, ending: str) -> Path:
         return self.folder / SAMPLES / f"{row.key}_{kind}{ending}"

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 import torch
 
-import banet
+from banet.closure import code_digests
 from banet.errors import DataError, ResourceError
 from banet.metrics.realblur import opencv_version
 from banet.scoring.scores import ImageScores
@@ -22,7 +22,6 @@ T = TypeVar("T")
 
 FORGOTTEN_DAYS = 30.0  # blocks that nobody touched for so long: other weights, images or versions replaced them
 
-_NO_PART = {"cli.py", "commands", "study", "tracking", "train"}  # of the package: they do not change a score
 _TRIES = 5  # to write a block whose folder another process, done with the same work, removes meanwhile
 
 
@@ -63,8 +62,8 @@ class FinishedBlocks:
         return self.folder / f"block-{number:05d}.parquet"
 
 
-def finished_blocks(storage: Path, name: str, depends_on: Mapping[str, object]) -> FinishedBlocks:
-    """Return the folder in `storage` for scores that depend on some values, this package, torch and OpenCV.
+def finished_blocks(storage: Path, name: str, depends_on: Mapping[str, object], program: Path) -> FinishedBlocks:
+    """Return the folder in `storage` for scores that depend on some values, on code, torch and OpenCV.
 
     Other folders of blocks in `storage` that nobody touched for a month are removed.
 
@@ -72,13 +71,11 @@ def finished_blocks(storage: Path, name: str, depends_on: Mapping[str, object]) 
         storage: outside of what DVC removes before it runs a stage again.
         name: of the work, e.g. the benchmark; begins the folder's name.
         depends_on: digests and choices, each of which JSON or `repr` can write.
+        program: the file that scores; with all that it imports it is the code.
     """
     versions = {"torch": torch.__version__, "opencv": opencv_version()}
-    digest = hashlib.sha256(json.dumps([dict(depends_on), versions], sort_keys=True, default=repr).encode())
-    package = Path(banet.__file__).parent
-    for source in sorted(package.rglob("*.py")):
-        if not _NO_PART & set(source.relative_to(package).parts):
-            digest.update(source.read_bytes())
+    key = [dict(depends_on), versions, code_digests(program)]
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True, default=repr).encode())
     folder = storage / f"scores-{name}-{digest.hexdigest()[:16]}"
     _remove_forgotten(storage, folder)
     return FinishedBlocks(folder)
@@ -100,7 +97,7 @@ def score_resumed(
     kept: FinishedBlocks | None,
     workers: int | None,
     gpus: float = 0,
-    report: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[ImageScores]:
     """Score the blocks that are not done yet, spread over processes; return the rows of all, in order.
 
@@ -110,7 +107,7 @@ def score_resumed(
         kept: where blocks that are done lie, and are kept.
         workers: processes; None takes one for few small images and else one a core.
         gpus: that each of them has to itself.
-        report: is told how many images are done, of how many, also before the first one that is scored now.
+        on_progress: is told how many images are done, of how many, also before the first one that is scored now.
 
     Raises:
         BanetError, OSError: what a block raised.
@@ -123,7 +120,7 @@ def score_resumed(
             done[number] = found
     total, images = sum(len(block.keys) for block in blocks), sum(map(len, done.values()))
     if images:
-        report(images, total)
+        on_progress(images, total)
     missing = [number for number in range(len(blocks)) if number not in done]
     processes = workers_for(sum(blocks[number].pixels for number in missing), workers)
     items = [blocks[number].item for number in missing]
@@ -132,7 +129,7 @@ def score_resumed(
             kept.keep(missing[i], scores)
         done[missing[i]] = scores
         images += len(scores)
-        report(images, total)
+        on_progress(images, total)
     return [score for number in range(len(blocks)) for score in done[number]]
 
 

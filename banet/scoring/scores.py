@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from banet.data.benchmark import Benchmark
+from banet.data.manifest import Benchmark
 from banet.image import Image
-from banet.metrics import psnr, realblur_score, ssim_channel, ssim_matlab3d
-from banet.metrics.realblur import opencv_version
+from banet.metrics.psnr import psnr
+from banet.metrics.realblur import opencv_version, realblur_score
+from banet.metrics.ssim import ssim_channel, ssim_matlab3d
 
 Protocol = Literal["gopro", "realblur"]
 """`gopro`: plain PSNR and SSIM, also HIDE's and everybody else's. `realblur`: the aligned ones beside them."""

@@ -9,8 +9,8 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
-from banet.data.codec import use_threads
-from banet.errors import BanetError, ResourceError
+from banet.errors import ResourceError
+from banet.ray_session import use_threads
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -68,15 +68,11 @@ class _Worker(Generic[T, R]):
         self.work: Callable[[T], R] | None = None
 
     def __call__(self, row: _Row) -> _Row:
-        """Do one item; an expected error is a result, since Ray would wrap it."""
-        result: R | BanetError | OSError
-        try:
-            self._count(int(row["number"]))
-            if self.work is None:
-                self.work = self.start()
-            result = self.work(pickle.loads(row["pickled"]))  # noqa: S301  # of the process that started this one
-        except (BanetError, OSError) as error:
-            result = error
+        """Do one item."""
+        self._count(int(row["number"]))
+        if self.work is None:
+            self.work = self.start()
+        result = self.work(pickle.loads(row["pickled"]))  # noqa: S301  # of the process that started this one
         return {"number": row["number"], "pickled": pickle.dumps(result)}
 
     def _count(self, number: int) -> None:
@@ -94,7 +90,7 @@ def _spread(
 ) -> Iterator[tuple[int, R]]:
     import ray.data
 
-    from banet.data.ray_cluster import quiet_ray_data, start_ray
+    from banet.ray_session import errors_as_themselves, quiet_ray_data, start_ray
 
     start_ray()
     quiet_ray_data()
@@ -104,7 +100,7 @@ def _spread(
         max_tasks_in_flight_per_actor=2,  # with one, a worker waits 0.2 s for the next (by hand)
     )
     rows = [{"number": number, "pickled": pickle.dumps(item)} for number, item in enumerate(items)]
-    with tempfile.TemporaryDirectory() as tries:
+    with tempfile.TemporaryDirectory() as tries, errors_as_themselves():
         results = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
             _Worker,
             compute=pool,
@@ -115,10 +111,7 @@ def _spread(
         )
         for batch in results.iter_batches(batch_size=None, prefetch_batches=0):
             for number, pickled in zip(batch["number"], batch["pickled"], strict=True):
-                result = pickle.loads(pickled)  # noqa: S301  # of a process that this one started
-                if isinstance(result, (BanetError, OSError)):
-                    raise result
-                yield int(number), result
+                yield int(number), pickle.loads(pickled)  # noqa: S301  # of a process that this one started
 
 
 def _room(node: str, gpus: float) -> int:

@@ -1,4 +1,4 @@
-"""The file of a study: JSON lines, the first says what is compared, each further one is a choice, on disk at once."""
+"""The file of a study in JSON lines: the first says what is compared, each later one is a choice."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from typing import Literal
 from banet.errors import BanetError, ConfigError, DataError, ResourceError
 from banet.files import writing_to
 from banet.parsing import parse
-from banet.study.pairs import Method
+from banet.study.trials import Method
 
 FORMAT = 1
 Preferred = Literal["a", "b", "none"]
@@ -23,8 +23,8 @@ class Header:
     """The first line."""
 
     study: int  # the format
-    a: str  # folder of one method, as it was named
-    b: str
+    a: str  # folder of the first method, as it was named
+    b: str  # of the second
     images: int
     digest: str  # of all images
     seed: int  # of orders and sides
@@ -70,10 +70,10 @@ class Record:
 
 
 def read_study(path: Path) -> Study:
-    """Read a study; a last line that is not whole (the machine stopped while it was written) does not count.
+    """Read a study; an incomplete last line, as an interrupted write leaves it, is ignored.
 
     Raises:
-        DataError: no such file, or none of a study.
+        DataError: the file is missing, damaged, or not a study.
     """
     try:
         return _parsed(path, path.read_bytes())
@@ -83,20 +83,20 @@ def read_study(path: Path) -> Study:
 
 @contextmanager
 def open_record(path: Path, *, a: str, b: str, images: int, digest: str, seed: int | None) -> Iterator[Record]:
-    """Begin a study, or go on with it where the file is there already; no other process can at the same time.
+    """Begin a study, or resume it if the file exists; the file is locked against other processes meanwhile.
 
     Args:
-        path: of the file.
-        a: name of one method.
-        b: name of the other.
+        path: the file, in a folder that exists.
+        a: name of the first method.
+        b: name of the second.
         images: how many photographs are compared.
         digest: of all images.
-        seed: of orders and sides; chosen by the system, or the one that the file has, if None.
+        seed: of orders and sides, from 0 to 2**32 - 1; if None, the seed in the file, or a random one for a new study.
 
     Raises:
-        DataError: the file holds something else, or the study of other images.
-        ConfigError: it has another seed, or another process writes to it.
-        ResourceError: the disk.
+        DataError: the file is not a study, or is a study of other images.
+        ConfigError: the study has another seed, or another process writes to it.
+        ResourceError: the disk is full, or cannot be written to.
     """
     with writing_to(path.parent):
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
@@ -149,7 +149,7 @@ def _append(descriptor: int, path: Path, line: Header | Choice) -> None:
 def _parsed(path: Path, content: bytes) -> Study:
     lines = content.split(b"\n")[:-1]
     if not lines:
-        raise DataError(f"{path} is no study: name a new file, or one that `banet study` wrote")
+        raise DataError(f"{path} is not a study: name a new file, or one that `banet study` wrote")
     header: Header | None = None
     choices = []
     for number, line in enumerate(lines, start=1):
@@ -160,7 +160,9 @@ def _parsed(path: Path, content: bytes) -> Study:
             else:
                 choices.append(parse(Choice, values, where=str(path)))
         except (ValueError, ConfigError):
-            what = "is no study: name a new file" if number == 1 else f"is damaged in line {number}: remove that line"
+            what = (
+                "is not a study: name a new file" if number == 1 else f"is damaged in line {number}: remove that line"
+            )
             raise DataError(f"{path} {what}, or one that `banet study` wrote") from None
     assert header is not None  # noqa: S101  # there is a first line
     if header.study != FORMAT:
@@ -182,7 +184,7 @@ def _require_same(path: Path, header: Header, *, images: int, digest: str, seed:
     if header.digest != digest:
         raise DataError(
             f"{path} is the study of {header.images} other images ({header.a} against {header.b}), these are {images}: "
-            "name the same folders, --input too if it was named, or a new file"
+            "name the same folders (and --input if it was given then), or a new file"
         )
     if seed is not None and seed != header.seed:
         raise ConfigError(f"{path} has the seed {header.seed}, not {seed}: leave out --seed to go on with it")

@@ -1,47 +1,58 @@
 """The page of a study, served to this machine alone: it shows trials, takes choices, and never names a method."""
 
-import json
 import secrets
 import socket
 import threading
 from collections import Counter
-from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
-from urllib.parse import urlsplit
+from typing import Literal, Self
 
-from banet.data.codec import encode_png, read_image
+from flask import Flask, Response, g, jsonify, render_template, request
+from werkzeug.exceptions import Conflict, Forbidden, HTTPException, NotFound
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from banet.data.images.codec import encode_png, read_image
 from banet.errors import BanetError, ConfigError
-from banet.study.pairs import Photograph, Trial, trials
+from banet.parsing import parse
 from banet.study.record import Choice, Preferred, Record, now
+from banet.study.trials import ComparedPhotograph, Trial, trials
 
 HOST = "127.0.0.1"
-NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})  # by which a browser of this machine calls it
-TOKEN_HEADER = "X-Study-Token"  # noqa: S105  # the name of the header
-BODY_BYTES = 1024  # a choice takes 60
+BODY_BYTES = 256  # a choice takes 60; too few for JSON so deep that it cannot be parsed
 SECONDS = 30.0  # for a request to arrive
-_CHOICES = ("left", "right", "none")
-_SIDES = ("left", "right", "blurred")
-_POLICY = (
-    "default-src 'none'; img-src 'self' data:; connect-src 'self'; style-src 'nonce-{0}'; script-src 'nonce-{0}'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
+_HEADERS = {  # {0} becomes a number used once: only the page's own script and style run
+    "Content-Security-Policy": (
+        "default-src 'none'; img-src 'self' data:; connect-src 'self'; style-src 'nonce-{0}'; "
+        "script-src 'nonce-{0}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Cache-Control": "no-store",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
-class RefusedError(Exception):
-    """A request that is answered with a status other than 200."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Who:
+    """What the page sends to continue as a participant."""
 
-    def __init__(self, status: HTTPStatus, text: str) -> None:
-        super().__init__(text)
-        self.status = status
+    participant: int
 
 
-class Place(NamedTuple):
-    """Where a participant stands."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vote:
+    """What the page sends when somebody chooses."""
+
+    participant: int
+    trial: int
+    choice: Literal["left", "right", "none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """How far a participant has come."""
 
     participant: int
     done: int  # choices made
@@ -51,21 +62,15 @@ class Place(NamedTuple):
 class Questions:
     """Who has been asked what; several browsers may ask at once."""
 
-    def __init__(self, photographs: tuple[Photograph, ...], record: Record) -> None:
+    def __init__(self, photographs: tuple[ComparedPhotograph, ...], record: Record) -> None:
         self.photographs, self.record = photographs, record
-        self.token = secrets.token_urlsafe(24)  # another web page cannot read it, and so cannot post
         self._lock = threading.Lock()
         self._done = Counter(choice.participant for choice in record.choices)
 
-    @property
-    def with_blurred(self) -> bool:
-        """Whether the blurred photograph is shown too."""
-        return self.photographs[0].blurred is not None
-
     def unfinished(self) -> list[Place]:
-        """Who has begun and not come to the end."""
+        """Participants who have made some of their choices, but not all."""
         with self._lock:
-            places = [self._place(participant) for participant in sorted(self._done)]
+            places = [self.place(participant) for participant in sorted(self._done)]
         return [place for place in places if 0 < place.done < place.total]
 
     def begin(self) -> Place:
@@ -73,213 +78,167 @@ class Questions:
         with self._lock:
             participant = max(self._done, default=0) + 1
             self._done[participant] = 0
-            return self._place(participant)
+        return self.place(participant)
 
     def place(self, participant: int) -> Place:
-        """Where this participant stands.
+        """How far this participant has come.
 
         Raises:
-            RefusedError: nobody has this number.
+            NotFound: nobody has this number.
         """
-        with self._lock:
-            return self._place(participant)
+        if participant not in self._done:
+            raise NotFound("no such participant")
+        return Place(participant=participant, done=self._done[participant], total=len(self.photographs))
 
-    def picture(self, participant: int, trial: int, side: str) -> bytes:
+    def picture(self, participant: int, trial: int, side: Literal["left", "right", "blurred"]) -> bytes:
         """One image of a trial as a PNG that tells nothing but its pixels.
 
         Raises:
-            RefusedError: there is no such trial or side.
+            NotFound: there is no such participant, trial or image.
         """
-        asked = self._trial(self.place(participant), trial)
-        chosen = {"left": asked.left, "right": asked.right}.get(side)
-        path = asked.photograph.blurred if side == "blurred" else getattr(asked.photograph, chosen or "", None)
+        asked = self._trial(participant, trial)
+        paths = {"a": asked.photograph.a, "b": asked.photograph.b}
+        path = asked.photograph.blurred if side == "blurred" else paths[asked.left if side == "left" else asked.right]
         if path is None:
-            raise RefusedError(HTTPStatus.NOT_FOUND, "no such image")
+            raise NotFound("no such image")
         return _png(path)
 
-    def choose(self, participant: int, trial: int, choice: str) -> Place:
-        """Put a choice on disk; return where the participant stands then.
+    def choose(self, vote: Vote) -> Place:
+        """Put a choice on disk; return how far the participant has come then.
 
         Raises:
-            RefusedError: it is not this participant's next trial.
+            NotFound: there is no such participant or trial.
+            Conflict: it is not this participant's next trial.
             ResourceError: the disk.
         """
         with self._lock:
-            place = self._place(participant)
-            asked = self._trial(place, trial)
-            if trial != place.done:
-                raise RefusedError(HTTPStatus.CONFLICT, "this choice has been made")
-            preferred: Preferred = asked.left if choice == "left" else asked.right if choice == "right" else "none"
+            asked = self._trial(vote.participant, vote.trial)
+            if vote.trial != self._done[vote.participant]:
+                raise Conflict("this choice has been made")
+            sides: dict[str, Preferred] = {"left": asked.left, "right": asked.right, "none": "none"}
             self.record.append(
                 Choice(
-                    participant=participant,
-                    trial=trial,
+                    participant=vote.participant,
+                    trial=vote.trial,
                     image=asked.photograph.name,
                     left=asked.left,
                     right=asked.right,
-                    preferred=preferred,
+                    preferred=sides[vote.choice],
                     time=now(),
                 )
             )
-            self._done[participant] += 1
-            return self._place(participant)
+            self._done[vote.participant] += 1
+        return self.place(vote.participant)
 
-    def _place(self, participant: int) -> Place:
-        if participant not in self._done:
-            raise RefusedError(HTTPStatus.NOT_FOUND, "no such participant")
-        return Place(participant, self._done[participant], len(self.photographs))
-
-    def _trial(self, place: Place, trial: int) -> Trial:
-        if not 0 <= trial < place.total:
-            raise RefusedError(HTTPStatus.NOT_FOUND, "no such trial")
-        return trials(self.photographs, seed=self.record.header.seed, participant=place.participant)[trial]
+    def _trial(self, participant: int, trial: int) -> Trial:
+        if not 0 <= trial < self.place(participant).total:
+            raise NotFound("no such trial")
+        return trials(self.photographs, seed=self.record.header.seed, participant=participant)[trial]
 
 
-class StudyServer(ThreadingHTTPServer):
-    """Listens on this machine's loopback; `serve_forever` answers."""
+class StudyServer:
+    """Listens on this machine's loopback while the context lasts; `serve_forever` answers until Ctrl-C or `shutdown`.
 
-    daemon_threads = True
+    Args:
+        questions: what to ask.
+        port: from 1 to 65535, or 0 for any that is free.
+
+    Raises:
+        ConfigError: the port cannot be used.
+    """
 
     def __init__(self, questions: Questions, port: int = 0) -> None:
-        self.questions = questions
         try:
-            super().__init__((HOST, port), _Handler)
+            listening = socket.create_server((HOST, port))
         except OSError as error:
-            raise ConfigError(
-                f"port {port} cannot be used ({error.strerror}): leave out --port, or name another"
-            ) from None
+            what = f"port {port} cannot be used ({error.strerror})"
+            raise ConfigError(f"{what}: leave out --port, or name another") from None
+        with listening:  # bound here: for a port in use, make_server would print several lines and end the process
+            app, number = make_app(questions), listening.fileno()
+            self._server = make_server(HOST, port, app, threaded=True, request_handler=_QuietHandler, fd=number)
+        self.url = f"http://{HOST}:{self._server.port}/"
+        self.serve_forever, self.shutdown = self._server.serve_forever, self._server.shutdown
 
-    @property
-    def url(self) -> str:
-        """The page's address."""
-        return f"http://{HOST}:{self.server_address[1]}/"
+    def __enter__(self) -> Self:
+        return self
 
-    def handle_error(self, request: socket.socket | tuple[bytes, socket.socket], client_address: object) -> None:
-        """A browser that goes away is no news."""
+    def __exit__(self, *_: object) -> None:
+        self._server.server_close()
 
 
-class _Handler(BaseHTTPRequestHandler):
-    """Answers one connection. What a client sends are numbers and words that are looked up, never paths."""
-
-    server: StudyServer
-    protocol_version = "HTTP/1.1"
-    server_version, sys_version = "banet-study", ""
+class _QuietHandler(WSGIRequestHandler):
     timeout = SECONDS
 
-    def do_GET(self) -> None:
-        """Answer with the page or an image."""
-        self._answer(self._get)
-
-    def do_POST(self) -> None:
-        """Begin, look up where a participant stands, or record a choice."""
-        self._answer(self._post)
-
-    def log_message(self, format: str, *args: object) -> None:
+    def log(self, type: str, message: str, *args: object) -> None:
         """Say nothing: the terminal is for the study."""
 
-    def _answer(self, handle: Callable[[], None]) -> None:
-        try:
-            self._require_this_machine()
-            handle()
-        except RefusedError as refused:
-            self._send_json({"error": str(refused)}, refused.status)
-        except BanetError as error:
-            self._send_json({"error": str(error)}, HTTPStatus.INTERNAL_SERVER_ERROR)
 
-    def _get(self) -> None:
-        parts = urlsplit(self.path).path.strip("/").split("/")
-        if parts == [""]:
-            self._send_page()
-        elif len(parts) == 4 and parts[0] == "image" and parts[3] in _SIDES:
-            participant, trial = map(_number, parts[1:3])
-            self._send(self.server.questions.picture(participant, trial, parts[3]), "image/png")
-        else:
-            raise RefusedError(HTTPStatus.NOT_FOUND, "no such page")
+def make_app(questions: Questions) -> Flask:
+    """Make the application; what a client sends are numbers and words that are looked up, never paths."""
+    app = Flask("banet.study", static_folder=None, template_folder=".")
+    token = secrets.token_urlsafe(24)  # another web page cannot read it, and so cannot post
+    _protect(app, token)
 
-    def _post(self) -> None:
-        values = self._body()
-        origin = self.headers.get("Origin")
-        if origin is not None and origin != f"http://{self.headers['Host']}":
-            raise RefusedError(HTTPStatus.FORBIDDEN, "another page's request")
-        if not secrets.compare_digest(
-            self.headers.get(TOKEN_HEADER, "").encode(), self.server.questions.token.encode()
-        ):
-            raise RefusedError(HTTPStatus.FORBIDDEN, "the study was started again: load the page again")
-        questions = self.server.questions
-        if self.path == "/begin":
-            place = questions.begin()
-        elif self.path == "/place":
-            place = questions.place(_number(values.get("participant")))
-        elif self.path == "/choice" and values.get("choice") in _CHOICES:
-            participant, trial = _number(values.get("participant")), _number(values.get("trial"))
-            place = questions.choose(participant, trial, str(values["choice"]))
-        else:
-            raise RefusedError(HTTPStatus.NOT_FOUND, "no such page")
-        self._send_json(place._asdict())
-
-    def _body(self) -> dict[str, object]:
-        """The body is read before anything is refused, else the connection could not be used again."""
-        length = self.headers.get("Content-Length", "")
-        if not length.isdecimal() or int(length) > BODY_BYTES:
-            self.close_connection = True
-            raise RefusedError(HTTPStatus.BAD_REQUEST, "no body, or too long a one")
-        try:
-            values = json.loads(self.rfile.read(int(length)))
-        except ValueError:
-            values = None
-        if not isinstance(values, dict):
-            raise RefusedError(HTTPStatus.BAD_REQUEST, "not a JSON object")
-        return values
-
-    def _require_this_machine(self) -> None:
-        """Another host's name that leads here (DNS rebinding) would let that host's pages read this one."""
-        host = self.headers.get("Host", "")
-        if host.rpartition(":")[0] not in NAMES and host not in NAMES:
-            self.close_connection = True
-            raise RefusedError(HTTPStatus.FORBIDDEN, "open it as 127.0.0.1 or localhost")
-
-    def _send_page(self) -> None:
-        questions, nonce = self.server.questions, secrets.token_urlsafe(12)
+    @app.get("/")
+    def page() -> str:
         state = {
-            "token": questions.token,
+            "token": token,
             "total": len(questions.photographs),
-            "blurred": questions.with_blurred,
-            "unfinished": [place._asdict() for place in questions.unfinished()],
+            "blurred": questions.photographs[0].blurred is not None,
+            "unfinished": questions.unfinished(),
         }
-        page = _template().replace("{{nonce}}", nonce).replace("{{state}}", json.dumps(state).replace("<", "\\u003c"))
-        self._send(page.encode(), "text/html; charset=utf-8", policy=_POLICY.format(nonce))
+        return render_template("page.html", state=state)
 
-    def _send_json(self, values: object, status: HTTPStatus = HTTPStatus.OK) -> None:
-        self._send(json.dumps(values).encode(), "application/json", status)
+    @app.get("/image/<int:participant>/<int:trial>/<any(left, right, blurred):side>")
+    def image(participant: int, trial: int, side: Literal["left", "right", "blurred"]) -> Response:
+        return Response(questions.picture(participant, trial, side), mimetype="image/png")
 
-    def _send(self, content: bytes, kind: str, status: HTTPStatus = HTTPStatus.OK, policy: str | None = None) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(content)))
-        self.send_header("Cache-Control", "no-store")
-        self.send_header("Content-Security-Policy", policy or _POLICY.format("none"))
-        self.send_header("Cross-Origin-Resource-Policy", "same-origin")
-        self.send_header("X-Content-Type-Options", "nosniff")
-        self.send_header("Referrer-Policy", "no-referrer")
-        if self.close_connection:
-            self.send_header("Connection", "close")
-        self.end_headers()
-        self.wfile.write(content)
+    @app.post("/begin")
+    def begin() -> Response:
+        return jsonify(questions.begin())
+
+    @app.post("/place")
+    def place() -> Response:
+        return jsonify(questions.place(parse(Who, request.get_json(force=True), where="request").participant))
+
+    @app.post("/choice")
+    def choose() -> Response:
+        return jsonify(questions.choose(parse(Vote, request.get_json(force=True), where="request")))
+
+    return app
 
 
-def _number(value: object) -> int:
-    """A number from a request, of few digits."""
-    text = str(value) if isinstance(value, int | str) else ""
-    if not (text.isascii() and text.isdecimal() and len(text) < 10):
-        raise RefusedError(HTTPStatus.NOT_FOUND, "no such number")
-    return int(text)
+def _protect(app: Flask, token: str) -> None:
+    """Answer this machine's browsers and the study's own page alone, with errors as JSON."""
+    # Another host's name that leads here (DNS rebinding) would let that host's pages read this one.
+    app.config.update(TRUSTED_HOSTS=[HOST, "localhost"], MAX_CONTENT_LENGTH=BODY_BYTES)
+
+    @app.before_request
+    def require_own_page() -> None:
+        g.nonce = secrets.token_urlsafe(12)
+        if request.method != "POST":
+            return
+        own = f"http://{request.host}"
+        if request.headers.get("Origin", own) != own:
+            raise Forbidden("another page's request")
+        if not secrets.compare_digest(request.headers.get("X-Study-Token", "").encode(), token.encode()):
+            raise Forbidden("the study was started again: load the page again")
+
+    @app.after_request
+    def add_headers(answer: Response) -> Response:
+        answer.headers.update({name: value.format(g.nonce) for name, value in _HEADERS.items()})
+        return answer
+
+    @app.errorhandler(HTTPException)
+    def refuse(error: HTTPException) -> tuple[Response, int]:
+        return jsonify(error=error.description), error.code or 500
+
+    @app.errorhandler(BanetError)
+    def fail(error: BanetError) -> tuple[Response, int]:
+        return jsonify(error=str(error)), 400 if isinstance(error, ConfigError) else 500
 
 
 @lru_cache(maxsize=8)
 def _png(path: Path) -> bytes:
-    """Encoded anew: a file's ending, size on disk, and comments could tell the method."""
+    """Encode anew: a file's ending, size on disk, and comments could tell the method."""
     return encode_png(read_image(path))
-
-
-def _template() -> str:
-    return files("banet.study").joinpath("page.html").read_text(encoding="utf-8")

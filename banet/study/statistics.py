@@ -1,10 +1,9 @@
-"""What people preferred, with intervals: Wilson's for independent choices, and one by a bootstrap over participants."""
+"""What people preferred, with two intervals: one for independent choices, and one over participants."""
 
 import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from banet.study.record import Choice
 
 CONFIDENCE = 0.95
 DRAWS = 10_000
+SEED = 0  # of the draws: a report printed twice says the same
 
 Interval = tuple[float, float]
 """Lower and upper end, as shares from 0 to 1."""
@@ -40,6 +40,7 @@ def preference(choices: Sequence[Choice]) -> Preference:
     """Count choices; ties are left out of the share and counted apart."""
     votes = Counter(choice.preferred for choice in choices)
     named = [choice for choice in choices if choice.preferred != "none"]
+    wilson, bootstrap = _intervals(named) if named else (None, None)
     return Preference(
         a=votes["a"],
         b=votes["b"],
@@ -47,36 +48,28 @@ def preference(choices: Sequence[Choice]) -> Preference:
         participants=len({choice.participant for choice in choices}),
         images=len({choice.image for choice in choices}),
         left=sum(choice.preferred == choice.left for choice in named),
-        wilson=wilson(votes["a"], len(named)) if named else None,
-        bootstrap=_over_participants(named),
+        wilson=wilson,
+        bootstrap=bootstrap,
     )
 
 
-def wilson(successes: int, total: int, confidence: float = CONFIDENCE) -> Interval:
-    """Wilson's score interval of a share (J. Am. Stat. Assoc. 22, 1927), which holds near 0 and 1 too.
+def _intervals(named: Sequence[Choice]) -> tuple[Interval, Interval | None]:
+    """Wilson's score interval, and a percentile bootstrap over participants, whose own choices are not independent."""
+    from scipy import stats
 
-    Raises:
-        ValueError: not 0 <= successes <= total, or a total of 0.
-    """
-    if not 0 <= successes <= total or total == 0:
-        raise ValueError(f"{successes} of {total}")
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    share = successes / total
-    centre = share + z**2 / (2 * total)
-    spread = z * math.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
-    low, high = ((centre + sign * spread) / (1 + z**2 / total) for sign in (-1, 1))
-    return (0.0 if successes == 0 else low), (1.0 if successes == total else high)  # without what rounding leaves
-
-
-def _over_participants(named: Sequence[Choice], seed: int = 0) -> Interval | None:
-    """Percentile interval, resampling whole participants: choices of one are not independent."""
-    people = sorted({choice.participant for choice in named})
-    if len(people) < 2:
-        return None
     chose_a = Counter(choice.participant for choice in named if choice.preferred == "a")
     chose = Counter(choice.participant for choice in named)
-    a, total = (np.array([counts[person] for person in people]) for counts in (chose_a, chose))
-    drawn = np.random.default_rng(seed).integers(0, len(people), (DRAWS, len(people)))
-    shares = a[drawn].sum(axis=1) / total[drawn].sum(axis=1)
-    low, high = np.quantile(shares, ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
-    return float(low), float(high)
+    wilson = stats.binomtest(chose_a.total(), chose.total()).proportion_ci(CONFIDENCE, method="wilson")
+    if len(chose) < 2:
+        return (float(wilson.low), float(wilson.high)), None
+    people = sorted(chose)
+    over_people = stats.bootstrap(
+        [[chose_a[person] for person in people], [chose[person] for person in people]],
+        lambda a, total, axis: np.sum(a, axis) / np.sum(total, axis),
+        paired=True,
+        n_resamples=DRAWS,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(SEED),
+    ).confidence_interval
+    return (float(wilson.low), float(wilson.high)), (float(over_people.low), float(over_people.high))

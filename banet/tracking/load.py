@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from banet.errors import ModelError
-from banet.model import BANet, load_weights
+from banet.model.network import BANet
+from banet.model.weights import load_weights
 
 if TYPE_CHECKING:
     from banet.tracking.registry import RegisteredModel
@@ -18,7 +19,7 @@ _ADDRESS = re.compile(r"models:/+(?P<name>[^/@]+)(?:/(?P<version>\d+)|@(?P<alias
 def load_model(source: str | Path) -> BANet:
     """Load a trained network, on the CPU, in evaluation mode.
 
-    It takes float (B, 3, H, W) in [0, 1] and returns the same, not clamped; `banet.restore` takes images.
+    It takes float (B, 3, H, W) in [0, 1] and returns the same, not clamped; `banet.inference` takes images.
 
     Args:
         source: a folder with `model.safetensors` and `config.json`, or an address in the registry:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from banet.errors import ModelError
-from banet.model import weights_digest
-from banet.tracking.packing import WEIGHTS_INSIDE, save_pyfunc
+from banet.model.digest import weights_digest
+from banet.tracking.pyfunc_package import WEIGHTS_INSIDE, save_pyfunc
 from banet.tracking.runs import finish_run, open_run
 from banet.tracking.store import Store, no_progress_bar
 
@@ -111,7 +111,7 @@ def find(store: Store, name: str, version: int | str) -> RegisteredModel:
     Raises:
         ModelError: the store has no such version.
     """
-    held = asked(lambda: store.client().get_model_version(name, str(version)))
+    held = none_if_missing(lambda: store.client().get_model_version(name, str(version)))
     if held is None:
         raise ModelError(
             f"{name} version {version} is not in {store.shown}: take one that `banet models` lists, or {AGAIN}"
@@ -121,7 +121,7 @@ def find(store: Store, name: str, version: int | str) -> RegisteredModel:
 
 def find_alias(store: Store, name: str, alias: str) -> RegisteredModel | None:
     """The version of `name` that carries the alias, None without such a model or alias."""
-    held = asked(lambda: store.client().get_model_version_by_alias(name, alias))
+    held = none_if_missing(lambda: store.client().get_model_version_by_alias(name, alias))
     return None if held is None else as_registered(held)
 
 
@@ -240,7 +240,7 @@ def _create_version(client: "MlflowClient", folder: Path, name: str, run_id: str
         client.log_model_artifacts(logged.model_id, str(saved))
     client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
-    if asked(lambda: client.get_registered_model(name)) is None:
+    if none_if_missing(lambda: client.get_registered_model(name)) is None:
         client.create_registered_model(name)
     # The place itself, not models:/<id>, which MLflow would look up in the process's global store.
     version = client.create_model_version(
@@ -252,7 +252,7 @@ def _create_version(client: "MlflowClient", folder: Path, name: str, run_id: str
 
 
 def _known_run(store: Store, run_id: str, name: str, digest: str) -> str:
-    run = asked(lambda: store.client().get_run(run_id)) if run_id else None
+    run = none_if_missing(lambda: store.client().get_run(run_id)) if run_id else None
     if run is not None and run.info.lifecycle_stage == "active":  # a deleted run takes no outputs any more
         return run_id
     new = open_run(
@@ -262,7 +262,7 @@ def _known_run(store: Store, run_id: str, name: str, digest: str) -> str:
     return new
 
 
-def asked(question: Callable[[], T]) -> T | None:
+def none_if_missing(question: Callable[[], T]) -> T | None:
     """The answer, None where MLflow says that there is no such thing."""
     from mlflow.exceptions import MlflowException
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from banet.data.codec import write_image
+from banet.data.images.codec import write_image
 from banet.image import Image
 from banet.tracking.store import Store, no_progress_bar
 
@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import DatasetInput, Run
 
+EXPERIMENT = "banet"  # of all training runs
 FINGERPRINT = "fingerprint"  # tag: of what the run is a function (params, data, code); a run is continued by it
 DATA_DIGEST = "dataset.digest"  # tag: the digest in full, MLflow's own field holds 36 characters
 GIT_COMMIT = "mlflow.source.git.commit"  # MLflow's own tag, shown in its UI
 SAMPLES = "samples"  # folder of the pictures among a run's artifacts
-_MODEL, _BENCHMARK, _RECIPE = "model.name", "benchmark.name", "recipe.name"  # of params.yaml, as `open_run` logs them
+_MODEL, _RECIPE = "model.name", "recipe.name"  # of params.yaml, as `open_run` logs them
+_BENCHMARK, _VARIANT = "benchmark.name", "benchmark.variant"
 _BY_AGE = ["attributes.start_time ASC", "attributes.run_id ASC"]
 _PARAMS_A_CALL = 100  # limits of MLflow's API
 _METRICS_A_CALL = 1000
@@ -46,8 +48,9 @@ class RunScores:
     run_id: str
     model: str  # `model.name` of its parameters
     benchmark: str  # that it was trained on
+    variant: str  # of the blurred images that it was trained on
     recipe: str
-    metrics: Mapping[str, float]  # the latest value of each, by its name: `mini/restored_psnr`
+    metrics: Mapping[str, float]  # the latest value of each, by its name: `mini/blur/restored_psnr`
 
 
 def open_run(
@@ -210,6 +213,7 @@ def _scores(run: "Run") -> RunScores | None:
         run_id=str(run.info.run_id),
         model=params[_MODEL],
         benchmark=params[_BENCHMARK],
+        variant=params.get(_VARIANT, ""),
         recipe=params.get(_RECIPE, ""),
         metrics=dict(run.data.metrics),
     )

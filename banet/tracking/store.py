@@ -34,7 +34,7 @@ class Store:
         """An `mlflow.MlflowClient` of this store; no global state of MLflow is touched."""
         from mlflow import MlflowClient
 
-        hush()
+        quiet_mlflow()
         return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
     def experiment_id(self, name: str) -> str:
@@ -140,7 +140,7 @@ def connect(uri: str | None = None, *, start: Path | None = None) -> Store:
     return Store(uri=uri)
 
 
-def hush() -> None:
+def quiet_mlflow() -> None:
     """Keep MLflow's and its migrations' progress reports off the terminal; warnings stay."""
     import mlflow  # noqa: F401  # it configures its loggers when it is imported
 

@@ -12,8 +12,8 @@ from banet.tracking.registry import (
     REFUSED,
     RegisteredModel,
     as_registered,
-    asked,
     every_model,
+    none_if_missing,
 )
 from banet.tracking.store import Store
 
@@ -34,7 +34,7 @@ class Version:
     promoted_at: datetime | None
     reason: str | None  # why it was promoted
     refused: str | None  # why it was not, the last time that it was a candidate
-    scores: Mapping[str, float]  # of its run, by benchmark and name: `mini/restored_psnr`
+    scores: Mapping[str, float]  # of its run, by benchmark and name: `mini/blur/restored_psnr`
 
 
 def versions(store: Store, name: str | None = None) -> tuple[Version, ...]:
@@ -49,7 +49,7 @@ def versions(store: Store, name: str | None = None) -> tuple[Version, ...]:
 
 
 def _described(client: "MlflowClient", held: "ModelVersion", aliases: Mapping[str, str]) -> Version:
-    run = asked(lambda: client.get_run(held.run_id)) if held.run_id else None
+    run = none_if_missing(lambda: client.get_run(held.run_id)) if held.run_id else None
     promoted = held.tags.get(PROMOTED_AT)
     return Version(
         model=as_registered(held),

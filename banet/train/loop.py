@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from banet.config import LossParams, PhaseParams, RecipeParams
 from banet.errors import ModelError
 from banet.losses import total_loss
-from banet.model import BANet
+from banet.model.network import BANet
 from banet.train.plan import PlannedPhase
 
 Batch = tuple[Tensor, Tensor]
@@ -20,7 +20,7 @@ Batch = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class TrainingProgress:
     """A point of the training curve."""
 
     step: int  # optimizer steps done
@@ -62,7 +62,7 @@ class Training:
                     self._start(phase)
                 yield phase
 
-    def consider(self, psnr: float) -> None:
+    def keep_if_best(self, psnr: float) -> None:
         """Keep the present weights if they validate better than the best so far."""
         if psnr > self.best.psnr:
             weights = {name: tensor.detach().cpu().clone() for name, tensor in self.model.state_dict().items()}
@@ -98,7 +98,7 @@ def fit(
     network: nn.Module,
     batches: Callable[[PlannedPhase, int], Iterable[Batch]],
     validate: Callable[[], float],
-    report: Callable[[Progress], None],
+    report: Callable[[TrainingProgress], None],
 ) -> None:
     """Train to the end of the last phase.
 
@@ -123,8 +123,8 @@ def fit(
                 _require_finite(loss, training.step)
                 psnr = validate() if validating else None
                 if psnr is not None:
-                    training.consider(psnr)
-                report(Progress(step=training.step, loss=loss, lr=lr, validation_psnr=psnr))
+                    training.keep_if_best(psnr)
+                report(TrainingProgress(step=training.step, loss=loss, lr=lr, validation_psnr=psnr))
                 losses = []
 
 

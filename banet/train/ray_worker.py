@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -17,18 +16,20 @@ import torch.distributed
 
 from banet import errors
 from banet.config import BenchmarkParams, ClusterParams, RecipeParams
-from banet.data.archive import SHARP
-from banet.data.ray_cluster import start_ray
-from banet.data.ray_source import TASK_CPUS, stream
-from banet.data.sampling import RankSlice
-from banet.data.shards import ShardFolder
-from banet.data.store import location
-from banet.data.training import TrainingSet
-from banet.metrics import psnr
-from banet.model import BANet, BANetConfig, load_weights
+from banet.data.names import SHARP
+from banet.data.shards.reader import ShardFolder
+from banet.data.shards.storage import location
+from banet.data.stream.order import RankSlice
+from banet.data.stream.ray_stream import TASK_CPUS, stream
+from banet.data.stream.training_set import TrainingSet
+from banet.inference import restore
+from banet.metrics.psnr import psnr
+from banet.model.network import BANet
+from banet.model.network_config import BANetConfig
+from banet.model.weights import load_weights
 from banet.parsing import parse
-from banet.restore import restore
-from banet.train.loop import Progress, Training, best_model, fit
+from banet.ray_session import errors_as_themselves, start_ray
+from banet.train.loop import Training, TrainingProgress, best_model, fit
 from banet.train.plan import PlannedPhase, plan
 
 STATE = "state.pt"
@@ -84,7 +85,7 @@ def launch(
     start_ray()
     require_resources(job.cluster)
     trainer = ray.train.torch.TorchTrainer(
-        work,
+        train_worker,
         train_loop_config=asdict(job),
         scaling_config=ray.train.ScalingConfig(
             num_workers=job.cluster.workers,
@@ -101,10 +102,8 @@ def launch(
             logging_config=ray.train.LoggingConfig(log_level="ERROR"),
         ),
     )
-    try:
+    with errors_as_themselves():
         result = trainer.fit()
-    except ray.train.TrainingFailedError as error:
-        raise _expected_error(str(error)) or error from None
     with result.checkpoint.as_directory() as folder:
         state = torch.load(Path(folder) / STATE, map_location="cpu", weights_only=True)
     best = state["best"]
@@ -112,7 +111,7 @@ def launch(
     return TrainingResult(model=model, best_step=best["step"], best_psnr=best["psnr"], steps=state["step"])
 
 
-def work(config: dict[str, Any]) -> None:
+def train_worker(config: dict[str, Any]) -> None:
     """One DDP process: build the model, go on from a checkpoint if there is one, train, validate, report."""
     logging.disable(logging.INFO)  # Ray repeats every report
     job = parse(TrainingJob, config, where="training job")
@@ -184,13 +183,7 @@ class _TellProgress(ray.train.UserCallback):  # type: ignore[misc]
         self.on_progress(int(values.pop("step")), {k: v for k, v in values.items() if v is not None})
 
 
-def _expected_error(text: str) -> errors.BanetError | None:
-    """What a worker raised of ours, found in Ray's account of it: Ray wraps it once or more on the way."""
-    found = re.search(r"^banet\.errors\.(\w+): (.+)$", text, re.MULTILINE)
-    return getattr(errors, found[1])(found[2]) if found else None
-
-
-def _report(training: Training, progress: Progress, rank: int) -> None:
+def _report(training: Training, progress: TrainingProgress, rank: int) -> None:
     loss = torch.tensor([progress.loss, 1.0], dtype=torch.float64)
     _sum_over_ranks(loss)
     metrics = asdict(progress) | {"loss": float(loss[0] / loss[1])}

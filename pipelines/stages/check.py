@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from banet.config import Params
-from banet.data.benchmark import MANIFESTS, read_benchmark
+from banet.data.manifest import MANIFESTS, read_benchmark
 from banet.errors import ConfigError
-from pipelines.stages.face import params, run_command
+from pipelines.stages.entrypoint import params, run_command
 
 
 def check(chosen: Params, manifests: Path) -> None:

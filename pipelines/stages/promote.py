@@ -5,19 +5,19 @@ import tempfile
 from pathlib import Path
 
 from banet.config import Params
-from banet.data.archive import SHARP
-from banet.data.shards import ShardFolder
-from banet.data.training import TrainingSet
+from banet.data.names import SHARP
+from banet.data.shards.reader import ShardFolder
+from banet.data.stream.training_set import TrainingSet
 from banet.errors import DataError
-from banet.metrics import psnr
-from banet.model import load_weights
-from banet.restore import exact_convolutions, restore
+from banet.inference import deterministic_convolutions, fastest_device, restore
+from banet.metrics.psnr import psnr
+from banet.model.weights import load_weights
 from banet.scoring.bootstrap import Difference, paired_bootstrap
 from banet.tracking.registry import RegisteredModel, champion, note_decision, pull
 from banet.tracking.registry import promote as move_champion
 from banet.tracking.store import Store, connect
-from pipelines.stages.face import params, run_command, scoring_device, stage_parser
-from pipelines.stages.outputs import PROMOTION, REGISTERED, REPORTS, Promotion, read_json, write_json
+from pipelines.stages.entrypoint import params, run_command, stage_parser
+from pipelines.stages.stage_results import PROMOTION, REGISTERED, REPORTS, Promotion, read_json, write_json
 
 
 def promote(
@@ -77,7 +77,7 @@ def validation_psnr(store: Store, model: RegisteredModel, data: TrainingSet, dev
     network.to(device)
     shards = ShardFolder(data.folder)
     pairs = (shards.read(row, (data.variant, SHARP)).images for row in data.validation_rows())
-    with exact_convolutions():
+    with deterministic_convolutions():
         return [psnr(restore(network, images[data.variant]), images[SHARP]) for images in pairs]
 
 
@@ -127,7 +127,7 @@ def main() -> None:
         candidate=read_json(RegisteredModel, arguments.reports / REGISTERED, stage="register"),
         shards=arguments.shards,
         store=connect(),
-        device=scoring_device(chosen.cluster),
+        device=fastest_device(gpus=chosen.cluster.gpus_per_worker > 0),
         reports=arguments.reports,
     )
 

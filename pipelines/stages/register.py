@@ -9,8 +9,8 @@ from banet.tracking.registry import RegisteredModel
 from banet.tracking.registry import register as register_weights
 from banet.tracking.runs import git_tags
 from banet.tracking.store import Store, connect
-from pipelines.stages.face import params, run_command, stage_parser
-from pipelines.stages.outputs import CANDIDATE, REGISTERED, REPORTS, RUN, TrainedBy, read_json, write_json
+from pipelines.stages.entrypoint import params, run_command, stage_parser
+from pipelines.stages.stage_results import CANDIDATE, REGISTERED, REPORTS, RUN, TrainedBy, read_json, write_json
 
 
 def register(chosen: Params, *, weights: Path, store: Store, reports: Path) -> RegisteredModel:

@@ -7,12 +7,13 @@ from pathlib import Path
 from banet import __version__
 from banet.config import Params
 from banet.files import write_atomically
-from banet.tracking.runs import GIT_COMMIT, RunScores, git_tags, runs_of
+from banet.tracking.runs import EXPERIMENT, GIT_COMMIT, RunScores, git_tags, runs_of
 from banet.tracking.store import connect
-from pipelines.report import read_inputs, report_text, write_report
-from pipelines.stages.face import params, run_command, stage_parser
-from pipelines.stages.outputs import REPORTS
-from pipelines.stages.train import EXPERIMENT
+from pipelines.report.data.reading import read_inputs
+from pipelines.report.tables.all_tables import report_text
+from pipelines.report.write import write_report
+from pipelines.stages.entrypoint import params, run_command, stage_parser
+from pipelines.stages.stage_results import REPORTS
 
 
 def report(chosen: Params, *, reports: Path, runs: Sequence[RunScores] = ()) -> None:

@@ -6,16 +6,17 @@ from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from banet.data.archive import open_archive, summary
-from banet.data.benchmark import MANIFESTS, Benchmark, read_benchmark
-from banet.data.pixels import Storage
-from banet.data.shard_writer import ShardWriter, WrittenShard
-from banet.data.sharding import Plan, ShardJob, ShardResult, make_shard
-from banet.data.shards import Summary
+from banet.data.archives.open import open_archive
+from banet.data.archives.safety import summary
+from banet.data.manifest import MANIFESTS, Benchmark, read_benchmark
+from banet.data.sharding.build import ShardJob, ShardPlan, ShardResult, make_shard
+from banet.data.sharding.writer import ShardWriter, WrittenShard
+from banet.data.shards.pixels import Storage
+from banet.data.shards.reader import Summary
 from banet.errors import DataError
 from banet.files import whole_folder, writing_to
-from banet.progress import StatusLine
-from pipelines.stages.face import params, run_command, stage_parser
+from banet.progress import ProgressBar
+from pipelines.stages.entrypoint import params, run_command, stage_parser
 
 PARALLEL_BYTES = 256 * 2**20  # of images; fewer are done before Ray has started
 
@@ -44,7 +45,7 @@ def shard(
         numbers: Counter[str] = Counter()
         for name in benchmark.archive_names:
             with open_archive(raw / name) as archive:
-                plan = Plan(
+                plan = ShardPlan(
                     archive=archive,
                     pairs=archive.pairs(benchmark),
                     folder=partial,
@@ -60,19 +61,17 @@ def shard(
     return result
 
 
-def _made(plan: Plan, *, parallel: bool) -> Iterator[WrittenShard]:
+def _made(plan: ShardPlan, *, parallel: bool) -> Iterator[WrittenShard]:
     """Yield the shards of an archive in order, all of them good."""
     refused: list[str] = []
-    done, line = 0, StatusLine(plan.archive.path.name, sys.stderr)
-    try:
+    done = 0
+    with ProgressBar(plan.archive.path.name) as bar:
         for result in _spreader(parallel=parallel)(make_shard, plan.jobs()):
             plan.unread += result.unread
             refused += result.refused
             done += result.shard.file.rows
-            line.count(done, len(plan.pairs))
+            bar.to(done, len(plan.pairs))
             yield result.shard
-    finally:
-        line.close()
     if problems := plan.unread + refused:  # what is refused says itself what to do
         remedy = f": {plan.archive.remedy}" if plan.unread else ""
         raise DataError(f"{plan.archive.path}: {summary(problems)}{remedy}")
@@ -83,7 +82,7 @@ def _spreader(
 ) -> Callable[[Callable[[ShardJob], ShardResult], Iterator[ShardJob]], Iterator[ShardResult]]:
     if not parallel:
         return map
-    from banet.data.ray_cluster import map_here  # Ray takes seconds to import
+    from banet.ray_session import map_here  # Ray takes seconds to import
 
     return map_here
 

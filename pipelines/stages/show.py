@@ -4,8 +4,8 @@ from pathlib import Path
 
 from banet.errors import DataError
 from banet.tracking.store import connect, sqlite_file
-from pipelines.stages.face import run_command
-from pipelines.stages.outputs import REPORTS
+from pipelines.stages.entrypoint import run_command
+from pipelines.stages.stage_results import REPORTS
 
 
 def show(reports: Path) -> str:

@@ -1,28 +1,29 @@
 """train: shards into the best weights, followed live in MLflow."""
 
 import csv
-import hashlib
 import io
-import json
 import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-import banet
 from banet.config import Params
-from banet.data.archive import SHARP
-from banet.data.shards import ShardFolder, publish
-from banet.data.training import TrainingSet
+from banet.data.names import SHARP
+from banet.data.shards.reader import ShardFolder, publish
+from banet.data.stream.training_set import TrainingSet
+from banet.errors import ConfigError
 from banet.files import write_atomically
 from banet.image import Image
-from banet.metrics import psnr
-from banet.model import BANet, save_weights
-from banet.restore import restore
+from banet.inference import restore
+from banet.metrics.psnr import psnr
+from banet.model.network import BANet
+from banet.model.weights import save_weights
 from banet.tracking.load import load_model
 from banet.tracking.runs import (
+    EXPERIMENT,
     RunLogger,
     TrainingData,
     finish_run,
@@ -32,19 +33,27 @@ from banet.tracking.runs import (
     open_run,
 )
 from banet.tracking.store import Store, connect, main_checkout
-from pipelines.stages.face import params, run_command, stage_parser
-from pipelines.stages.outputs import CANDIDATE, CURVE, REPORTS, RUN, TRAINING, TrainedBy, TrainingReport, write_json
+from banet.tracking.unfinished_runs import UnfinishedRun, code_tags, find_unfinished, get_unfinished, note_continuation
+from banet.train.identity import RunIdentity, changed_files, identify
+from pipelines.stages.entrypoint import params, run_command, stage_parser
+from pipelines.stages.stage_results import (
+    CANDIDATE,
+    CURVE,
+    REPORTS,
+    RUN,
+    TRAINING,
+    TrainedBy,
+    TrainingReport,
+    write_json,
+)
 
-EXPERIMENT = "banet"
 CHECKPOINTS = ".runs"  # at the root of the main checkout: a run that was cut off goes on from any workspace
 PICTURES = 4  # restored validation images logged with a run
-# Parts of the package that do not change what is learned.
-LEARNS_NOTHING = ("cli.py", "commands", "scoring", "study", "tracking")
 CURVES = ("loss", "lr", "validation_psnr")
 
 
 @dataclass(frozen=True, slots=True)
-class Follow:
+class ProgressLogger:
     """Tells MLflow and the terminal of the progress; runs in Ray's controller."""
 
     log: RunLogger
@@ -69,7 +78,7 @@ def train(chosen: Params, *, shards: Path, storage: Path, store: Store, out: Pat
 
     Raises:
         DataError: missing or damaged shards.
-        ConfigError: held-out sequences that do not exist.
+        ConfigError: held-out sequences that do not exist, or a run that cannot be continued.
         ResourceError: less than the run needs.
         ServiceError: the object store for the shards does not answer.
     """
@@ -78,14 +87,15 @@ def train(chosen: Params, *, shards: Path, storage: Path, store: Store, out: Pat
     folder = ShardFolder(shards.absolute())
     data = _training_set(chosen, folder)
     seen = folder.folder if chosen.cluster.shards is None else publish(folder, chosen.cluster.shards)
-    name = fingerprint(chosen, folder.summary.digest)
+    identity = identify(chosen, folder.summary.digest)
+    name = run_to_continue(chosen, identity, storage, store) or identity.fingerprint
     run_id = open_run(
         store,
         experiment=EXPERIMENT,
         name=f"{chosen.model.name}-{chosen.recipe.name}-{chosen.benchmark.name}",
         fingerprint=name,
         params=asdict(chosen),
-        tags=git_tags(Path.cwd()),
+        tags=git_tags(Path.cwd()) | code_tags(identity.inputs, identity.code),
         data=TrainingData(name=chosen.benchmark.name, digest=folder.summary.digest, source=str(folder.folder)),
     )
     recipe = replace(chosen.recipe, init_from=_initial_weights(chosen.recipe.init_from, storage / f"{name}-init"))
@@ -97,7 +107,7 @@ def train(chosen: Params, *, shards: Path, storage: Path, store: Store, out: Pat
         cluster=chosen.cluster,
     )
     try:
-        result = launch(job, storage=storage, name=name, on_progress=Follow(RunLogger(store.uri, run_id)))
+        result = launch(job, storage=storage, name=name, on_progress=ProgressLogger(RunLogger(store.uri, run_id)))
     except BaseException:
         finish_run(store, run_id, "FAILED")
         raise
@@ -120,16 +130,39 @@ def train(chosen: Params, *, shards: Path, storage: Path, store: Store, out: Pat
     return report
 
 
-def fingerprint(chosen: Params, data_digest: str) -> str:
-    """Name of a run: equal for runs that would give the same weights, whatever cluster they run on."""
-    of = [asdict(section) for section in (chosen.benchmark, chosen.model, chosen.recipe)]
-    digest = hashlib.sha256(json.dumps([of, data_digest], sort_keys=True).encode())
-    package = Path(banet.__file__).parent
-    for source in sorted(package.rglob("*.py")):
-        inside = source.relative_to(package)
-        if inside.parts[0] not in LEARNS_NOTHING:
-            digest.update(source.read_bytes())
-    return digest.hexdigest()[:16]
+def run_to_continue(chosen: Params, identity: RunIdentity, storage: Path, store: Store) -> str | None:
+    """Return the fingerprint of the run that `cluster.resume` names; None where it names none.
+
+    An unfinished run that differs in its code alone is not lost without a word: a line says how to continue it.
+
+    Raises:
+        ConfigError: the run cannot be continued: unknown, finished, without a checkpoint here, or of other parameters.
+    """
+    if chosen.cluster.resume is None:
+        for run in find_unfinished(store, identity.inputs):
+            if run.fingerprint != identity.fingerprint and (storage / run.fingerprint).is_dir():
+                print(_notice(run, identity), file=sys.stderr)  # noqa: T201
+                break
+        return None
+    run = get_unfinished(store, chosen.cluster.resume)
+    if run.inputs != identity.inputs:
+        raise ConfigError(f"cluster.resume: the run {run.run_id} is of other parameters or data: set it to null")
+    if not (storage / run.fingerprint).is_dir():
+        missing = storage / run.fingerprint
+        raise ConfigError(
+            f"cluster.resume: there is no checkpoint of the run {run.run_id} in {missing}: set it to null"
+        )
+    note_continuation(store, run.run_id, identity.code)
+    return run.fingerprint
+
+
+def _notice(run: UnfinishedRun, identity: RunIdentity) -> str:
+    commit = f", commit {run.commit[:7]}" if run.commit else ""
+    return (
+        f"train: the unfinished run {run.run_id} (step {run.step}{commit}) has the same parameters and data, but "
+        f"{', '.join(changed_files(run.code, identity.code))} changed since: training starts afresh; to continue that "
+        f"run instead, interrupt this one and set cluster.resume: {run.run_id}"
+    )
 
 
 def training_curve(store: Store, run_id: str) -> str:

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from banet.errors import DataError
-from banet.image import require_image, to_image, to_tensor
+from banet.image import require_image
+from banet.inference import to_image, to_tensor
 
 
 def test_every_level_comes_back_at_its_place() -> None:

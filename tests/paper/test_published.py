@@ -6,7 +6,7 @@ import pytest
 
 from banet.config import read_model_config
 from banet.errors import DataError
-from pipelines.report.published import PublishedTable, read_published
+from pipelines.report.data.published import PublishedTable, read_published
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "data" / "published"

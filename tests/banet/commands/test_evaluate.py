@@ -9,12 +9,14 @@ import pytest
 import torch
 
 from banet.cli import main
-from banet.data.codec import read_image
-from banet.data.shards import ShardFolder, read_pairs
+from banet.data.images.codec import read_image
+from banet.data.shards.reader import ShardFolder, read_pairs
 from banet.errors import ServiceError
-from banet.metrics import psnr
-from banet.model import BANet, BANetConfig, load_weights, save_weights, with_local_strips
-from banet.restore import restore, restore_in_parts
+from banet.inference import restore, restore_sub_images
+from banet.metrics.psnr import psnr
+from banet.model.network import BANet, with_local_strips
+from banet.model.network_config import BANetConfig
+from banet.model.weights import load_weights, save_weights
 from banet.scoring.table import read_table
 from banet.tracking.registry import register
 from banet.tracking.store import connect
@@ -52,7 +54,7 @@ def test_the_means_are_those_of_the_images(
     network = load_weights(checkout / "weights")
     expected = {
         (): lambda image: restore(network, image),
-        ("--sub-images",): lambda image: restore_in_parts(network, image),
+        ("--sub-images",): lambda image: restore_sub_images(network, image),
         ("--local-crop", "16"): lambda image: restore(with_local_strips(network, 16), image),
     }[options]
     assert main(["evaluate", "weights", "tiny", "--out", "scores.csv", *options]) == 0
@@ -73,10 +75,10 @@ def test_a_registered_versions_run_gets_means_tables_and_pictures(checkout: Path
     assert main(["evaluate", f"models:/banet-tiny/{model.version}", "tiny"]) == 0
     assert main(["evaluate", f"models:/banet-tiny/{model.version}", "tiny", "--sub-images"]) == 0
     found = store.client().get_run(model.run_id).data.metrics
-    assert found["tiny/restored_psnr"] != found["tiny/parts8/restored_psnr"]
-    assert found["tiny/gain"] == pytest.approx(found["tiny/restored_psnr"] - found["tiny/blurred_psnr"])
+    assert found["tiny/blur/restored_psnr"] != found["tiny/blur/sub_images8/restored_psnr"]
+    assert found["tiny/blur/gain"] == pytest.approx(found["tiny/blur/restored_psnr"] - found["tiny/blur/blurred_psnr"])
     network, pairs = load_weights(checkout / "weights"), list(read_pairs(checkout / "data/shards/tiny", split="test"))
-    for place, restoring in (("tiny", restore), ("tiny/parts8", restore_in_parts)):
+    for place, restoring in (("tiny/blur", restore), ("tiny/blur/sub_images8", restore_sub_images)):
         folder = Path(store.client().download_artifacts(model.run_id, f"evaluate/{place}", str(checkout)))
         rows = read_table(folder / "images.parquet")
         assert rows == read_table(folder / "images.csv")
@@ -91,18 +93,18 @@ def test_a_store_that_fails_at_the_end_costs_no_scores(checkout: Path, monkeypat
     model = register(connect(), checkout / "weights", name="banet-tiny", run_id="")
     arguments = ["evaluate", f"models:/banet-tiny/{model.version}", "tiny", "--out", "scores.csv"]
 
-    def fails(*_: object) -> None:
+    def fails(*_: object, **__: object) -> None:
         raise ServiceError("the store has gone")
 
     with monkeypatch.context() as patch:
-        patch.setattr("banet.tracking.runs.log_files", fails)
+        patch.setattr("banet.tracking.evaluations.log_files", fails)
         assert main(arguments) == 1
     rows = read_table(checkout / "scores.csv")
     monkeypatch.setattr("banet.scoring.evaluation.score_images", fails)  # nothing is scored again
     assert main(arguments) == 0
     assert read_table(checkout / "scores.csv") == rows
     assert list((checkout / ".runs").iterdir()) == []
-    assert connect().client().get_run(model.run_id).data.metrics["tiny/restored_psnr"] > 0
+    assert connect().client().get_run(model.run_id).data.metrics["tiny/blur/restored_psnr"] > 0
 
 
 def test_a_gpu_that_is_asked_for_and_not_there_is_said(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:

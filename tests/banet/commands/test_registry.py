@@ -9,7 +9,10 @@ import pytest
 import torch
 
 from banet.cli import main
-from banet.model import BANet, BANetConfig, save_weights, weights_digest
+from banet.model.digest import weights_digest
+from banet.model.network import BANet
+from banet.model.network_config import BANetConfig
+from banet.model.weights import save_weights
 from banet.tracking.registry import champion, find, find_alias
 from banet.tracking.runs import finish_run, log_metrics, open_run
 from banet.tracking.store import Store, connect
@@ -57,7 +60,7 @@ def test_an_empty_store_is_said_in_one_line(
     # This test comes first: the store is the module's.
     assert main(["models"]) == 0
     assert capsys.readouterr().out == (
-        f"no models are registered in {store.shown}: run `make demo`, or `banet register DIR --as NAME`\n"
+        f"no models are registered in {store.shown}: run `make demo`, or `banet register DIR --name NAME`\n"
     )
     assert "no registered model banet-x" in (line := error(capsys, "models", "banet-x"))
     assert "no models are registered there" in line
@@ -70,17 +73,17 @@ def test_a_folder_is_registered_once_under_the_house_name(
     store: Store, weights: Weights, capsys: pytest.CaptureFixture[str]
 ) -> None:
     digest = weights_digest(weights(1))
-    assert main(["register", str(weights(1)), "--as", "tiny"]) == 0
+    assert main(["register", str(weights(1)), "--name", "tiny"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"banet-tiny version 1, digest {digest[:12]}",
         "registered models are called banet-<training benchmark>: tiny became banet-tiny",
         'next: banet promote banet-tiny 1 --reason "…", or --model models:/banet-tiny/1 to try it',
     ]
-    assert main(["register", str(weights(1)), "--as", "banet-tiny"]) == 0
+    assert main(["register", str(weights(1)), "--name", "banet-tiny"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"banet-tiny version 1, digest {digest[:12]}: registered already, with the same weights"
     assert len(lines) == 2
-    assert main(["register", str(weights(2)), "--as", "tiny"]) == 0
+    assert main(["register", str(weights(2)), "--name", "tiny"]) == 0
     assert [one.model.version for one in versions(store, "banet-tiny")] == [2, 1]
     candidate = find_alias(store, "banet-tiny", "candidate")
     assert candidate is not None and candidate.version == 2
@@ -94,7 +97,7 @@ def test_the_run_beside_the_weights_is_the_versions_and_its_scores_are_listed(
     log_metrics(store, run_id, {"mini/restored_psnr": 30.127, "mini/gain": -0.5, "hide/gain": 1.25, "loss": 0.1})
     finish_run(store, run_id)
     (weights(3) / "run.json").write_text(json.dumps({"run_id": run_id, "data_digest": "d1"}))
-    assert main(["register", str(weights(3)), "--as", "banet-trained"]) == 0
+    assert main(["register", str(weights(3)), "--name", "banet-trained"]) == 0
     assert find(store, "banet-trained", 1).run_id == run_id
     assert store.client().get_model_version("banet-trained", "1").tags["data_digest"] == "d1"
     capsys.readouterr()
@@ -108,7 +111,7 @@ def test_the_champion_goes_back_to_an_older_version_and_says_why(
     store: Store, weights: Weights, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for seed in (4, 5):
-        assert main(["register", str(weights(seed)), "--as", "banet-back"]) == 0
+        assert main(["register", str(weights(seed)), "--name", "banet-back"]) == 0
     assert main(["promote", "banet-back", "2", "--reason", "first"]) == 0
     capsys.readouterr()
     assert main(["promote", "banet-back", "1", "--reason", " version 2\nrings "]) == 0
@@ -135,16 +138,16 @@ def test_the_champion_goes_back_to_an_older_version_and_says_why(
         (("promote", "banet-known", "9", "--reason", "r"), "banet-known has no version 9"),
         (("promote", "banet-known", "one", "--reason", "r"), "has no version one in"),
         (("promote", "banet-known", "1", "--reason", "  "), "--reason is empty"),
-        (("register", "NOTHING", "--as", "x"), "no model in NOTHING: config.json cannot be read"),
-        (("register", "WEIGHTS", "--as", "a/b"), "--as 'a/b' is no name of a model"),
-        (("register", "DAMAGED", "--as", "x"), "run.json cannot be read"),
+        (("register", "NOTHING", "--name", "x"), "no model in NOTHING: config.json cannot be read"),
+        (("register", "WEIGHTS", "--name", "a/b"), "--name 'a/b' is no name of a model"),
+        (("register", "DAMAGED", "--name", "x"), "run.json cannot be read"),
         (("models", "banet-none"), "no registered model banet-none"),
     ],
 )
 def test_each_mistake_is_one_line_and_changes_nothing(
     arguments: tuple[str, ...], message: str, store: Store, weights: Weights, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["register", str(weights(6)), "--as", "banet-known"]) == 0
+    assert main(["register", str(weights(6)), "--name", "banet-known"]) == 0
     (weights(7) / "run.json").write_text("{")
     capsys.readouterr()
     before = versions(store)
@@ -156,7 +159,7 @@ def test_each_mistake_is_one_line_and_changes_nothing(
 def test_a_version_whose_files_are_gone_does_not_become_the_champion(
     store: Store, weights: Weights, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["register", str(weights(8)), "--as", "banet-gone"]) == 0
+    assert main(["register", str(weights(8)), "--name", "banet-gone"]) == 0
     place = store.client().get_model_version_download_uri("banet-gone", "1").removeprefix("file://")
     next(Path(place).rglob("model.safetensors")).unlink()
     capsys.readouterr()

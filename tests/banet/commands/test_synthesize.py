@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from banet.cli import main
-from banet.data.benchmark import Benchmark, SynthesisParams
-from banet.data.codec import write_image
-from banet.data.own_data import write_own
-from banet.data.splits import OwnSplit
-from banet.data.synthesize import frames_plan, write
+from banet.commands.synthesize import frames_plan, write
+from banet.data.custom_spec import CustomSplit
+from banet.data.images.codec import write_image
+from banet.data.manifest import Benchmark, SynthesisParams
+from banet.data.pairs.prepare import write_custom
 from banet.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -30,10 +30,10 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_frames_become_what_the_fetch_stage_makes(capsys: pytest.CaptureFixture[str]) -> None:
     for out in ("pairs.zip", "pairs"):
-        assert main(["synthesize", "clips", out, "--average", "2", "--light", "linear", "--split", "test"]) == 0
+        assert main(["synthesize", "clips", out, "--frames", "2", "--average-in", "linear", "--split", "test"]) == 0
     assert capsys.readouterr().out == "pairs.zip: 2 pairs\npairs: 2 pairs\n"
-    split = OwnSplit(frames="clips", average=2, light="linear")
-    write_own(Benchmark(name="pairs", layout="frames", splits={"test": split}), Path("fetched.zip"))
+    split = CustomSplit(frames="clips", average=2, light="linear")
+    write_custom(Benchmark(name="pairs", layout="frames", splits={"test": split}), Path("fetched.zip"))
     assert Path("fetched.zip").read_bytes() == Path("pairs.zip").read_bytes()
     with zipfile.ZipFile("pairs.zip") as archive:
         for name in archive.namelist():
@@ -45,16 +45,16 @@ def test_photographs_become_what_the_fetch_stage_makes() -> None:
     options = ["--size", "24x28", "--pairs", "1", "--seed", "3"]
     assert main(["synthesize", "photos", "pairs.zip", *options]) == 0
     params = SynthesisParams(seed=3, height=24, width=28)
-    split = OwnSplit(photographs="photos", pairs=1)
+    split = CustomSplit(photographs="photos", pairs=1)
     benchmark = Benchmark(
         name="pairs",
         layout="photographs",
-        splits={"train": split, "test": OwnSplit(photographs="clips", pairs=1)},
+        splits={"train": split, "test": CustomSplit(photographs="clips", pairs=1)},
         synthesis=params,
     )
     for i in range(4):
         write_image(Path(f"clips/clip/{i}.png"), RNG.integers(0, 256, (60, 60, 3), dtype=np.uint8))
-    write_own(benchmark, Path("fetched.zip"))
+    write_custom(benchmark, Path("fetched.zip"))
     with zipfile.ZipFile("pairs.zip") as made, zipfile.ZipFile("fetched.zip") as fetched:
         assert [name for name in made.namelist() if "/blur/" in name] == [
             f"pairs/train/x_{stratum}/blur/000001.png" for stratum in ("short", "medium", "long")
@@ -67,19 +67,20 @@ def test_photographs_become_what_the_fetch_stage_makes() -> None:
     [
         (["nowhere", "out"], "nowhere is not a folder: it should hold photographs"),
         (["empty", "out"], "empty holds no photographs"),
-        (["empty", "out", "--average", "2"], "empty holds no videos or folders of frames"),
-        (["clips", "out", "--average", "5"], "the clip clip has 4 frames: each needs"),
-        (["clips", "out", "--average", "1"], "average must be from 2 to 1000 frames, got 1"),
+        (["empty", "out", "--frames", "2"], "empty holds no videos or folders of frames"),
+        (["clips", "out", "--frames", "5"], "the clip clip has 4 frames: each needs"),
+        (["clips", "out", "--frames", "1"], '"1" for --frames. Must be >= 2'),
+        (["clips", "out", "--frames", "1001"], '"1001" for --frames. Must be <= 1000'),
         (["photos", "out"], "photos/x.png is 60x60: reduced by 0.6 it holds no 256x256 picture"),
-        (["photos", "out", "--pairs", "0"], "pairs must be at least 1, got 0"),
-        (["photos", "out", "--light", "linear"], "--light is for frames: add --average N"),
-        (["clips", "out", "--average", "2", "--seed", "0"], "--seed is for photographs: leave out --average"),
-        (["text.mp4", "out"], "text.mp4 is a video: say how many frames are averaged, --average 11"),
-        (["text.mp4", "out", "--average", "2"], "text.mp4 is no video that OpenCV decodes"),
-        (["clips", "photos", "--average", "2"], "photos is there already: name a new folder or .zip, or remove it"),
-        (["clips", "text.mp4", "--average", "2"], "text.mp4 is there already"),
+        (["photos", "out", "--pairs", "0"], '"0" for --pairs. Must be >= 1'),
+        (["photos", "out", "--average-in", "linear"], "--average-in linear is for frames: add --frames N"),
+        (["clips", "out", "--frames", "2", "--seed", "0"], "--seed 0 is for photographs: leave out --frames"),
+        (["text.mp4", "out"], "text.mp4 is a video: say how many frames are averaged, --frames 11"),
+        (["text.mp4", "out", "--frames", "2"], "text.mp4 is no video that OpenCV decodes"),
+        (["clips", "photos", "--frames", "2"], "photos is there already: name a new folder or .zip, or remove it"),
+        (["clips", "text.mp4", "--frames", "2"], "text.mp4 is there already"),
         (["nowhere", "text.mp4"], "text.mp4 is there already"),  # before anything is read
-        (["clips", "text.mp4/out", "--average", "2"], "cannot be used"),
+        (["clips", "text.mp4/out", "--frames", "2"], "cannot be used"),
     ],
 )
 def test_a_mistake_is_one_line(arguments: list[str], message: str, capfd: pytest.CaptureFixture[str]) -> None:
@@ -95,14 +96,7 @@ def test_a_mistake_is_one_line(arguments: list[str], message: str, capfd: pytest
 
 
 def test_an_output_that_came_meanwhile_is_not_replaced() -> None:
-    plan = frames_plan(Path("clips"), "train", average=2, light="encoded")
+    plan = frames_plan(Path("clips"), "train", frames=2, average_in="encoded")
     with pytest.raises(DataError, match="photos is there already"):
         write(plan, Path("photos"))
     assert Path("photos/x.png").is_file()
-
-
-def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        main(["synthesize", "--help"])
-    assert stop.value.code == 0
-    assert "banet synthesize clips pairs --average 11" in capsys.readouterr().out

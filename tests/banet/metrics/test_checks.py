@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 
 from banet.errors import DataError
-from banet.metrics import Image, psnr, realblur_score, require_same_size, ssim_channel, ssim_matlab3d
+from banet.image import Image
+from banet.metrics.checks import require_same_size
+from banet.metrics.psnr import psnr
+from banet.metrics.realblur import realblur_score
+from banet.metrics.ssim import ssim_channel, ssim_matlab3d
 
 SCORES = [require_same_size, psnr, ssim_matlab3d, ssim_channel, realblur_score]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio
 
-from banet.metrics import psnr
+from banet.metrics.psnr import psnr
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 5), (85, 1), (16, 16), (131, 257)])

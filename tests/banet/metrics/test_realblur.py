@@ -11,7 +11,9 @@ from scipy.ndimage import gaussian_filter
 from skimage.metrics import structural_similarity
 
 from banet.errors import DataError
-from banet.metrics import Image, RealBlurScore, realblur, realblur_score
+from banet.image import Image
+from banet.metrics import realblur
+from banet.metrics.realblur import RealBlurScore, realblur_score
 
 TOLERANCE = 1e-6
 HOMOGRAPHY = np.array([[1.004, 0.003, 1.3], [-0.002, 0.997, -0.8], [1e-5, -2e-5, 1]])

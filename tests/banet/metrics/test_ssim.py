@@ -6,8 +6,8 @@ from scipy.ndimage import gaussian_filter
 from skimage.metrics import structural_similarity
 
 from banet.errors import DataError
-from banet.metrics import Image, ssim_channel, ssim_matlab3d
-from banet.metrics.ssim import ssim_of_valid
+from banet.image import Image
+from banet.metrics.ssim import ssim_channel, ssim_matlab3d, ssim_of_valid
 
 TOLERANCE = 1e-9  # asked: 1e-6
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from banet.model.attention import BlurAwareAttention, SelfAttention, attention
-from banet.model.config import BANetConfig
+from banet.model.network_config import BANetConfig
 from banet.model.strips import strip_grid
 
 CONFIG = BANetConfig(channels=8, fusion_channels=6, kernels=(1, 3, 5))

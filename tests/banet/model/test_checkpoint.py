@@ -19,8 +19,8 @@ from torch import Tensor
 
 from banet.errors import ModelError
 from banet.model.checkpoint import export_checkpoint, import_checkpoint, released_names
-from banet.model.config import BANetConfig
 from banet.model.network import BANet
+from banet.model.network_config import BANetConfig
 
 Change = Callable[[dict[str, Any]], dict[str, Any]]
 SMALL = {"channels": 16, "stem": 8, "modules": 2, "fusion": 8}

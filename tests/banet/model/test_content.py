@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from banet.model.config import BANetConfig
 from banet.model.content import content
+from banet.model.network_config import BANetConfig
 
 X = torch.randn(2, 8, 13, 12, generator=torch.Generator().manual_seed(0))
 

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from banet.errors import ConfigError
-from banet.model import BANet, BANetConfig
+from banet.model.network import BANet
+from banet.model.network_config import BANetConfig
 
 SMALL = BANetConfig(stem_channels=8, channels=16, modules=2, fusion_channels=6)
 LOCAL = 30  # pixels

@@ -8,7 +8,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from banet.errors import ConfigError, ModelError
-from banet.model import BANet, BANetConfig, load_weights, save_weights, weights_digest
+from banet.model.digest import weights_digest
+from banet.model.network import BANet
+from banet.model.network_config import BANetConfig
+from banet.model.weights import load_weights, save_weights
 
 SMALL = BANetConfig(stem_channels=4, channels=4, modules=1, fusion_channels=2)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from banet.data.benchmark import ArchiveSource, Benchmark
+from banet.data.manifest import ArchiveSource, Benchmark
 from banet.scoring.scores import ImageScores, Scores
 
 

@@ -13,15 +13,17 @@ import numpy as np
 import pytest
 import torch
 
-from banet.baselines import Filter
-from banet.data.benchmark import Benchmark
-from banet.data.shards import ShardFolder
+from banet.data.manifest import Benchmark
+from banet.data.shards.reader import ShardFolder
 from banet.errors import ResourceError
 from banet.image import Image
-from banet.metrics import realblur_score
-from banet.model import BANet, BANetConfig, save_weights
+from banet.metrics.realblur import realblur_score
+from banet.model.network import BANet
+from banet.model.network_config import BANetConfig
+from banet.model.weights import save_weights
+from banet.scoring.aggregate import compare
+from banet.scoring.baselines import Filter
 from banet.scoring.evaluation import Scoring, score_benchmark, score_images
-from banet.scoring.means import compare
 from banet.scoring.resume import FinishedBlocks
 from banet.scoring.scores import score
 from banet.scoring.table import write_table
@@ -37,7 +39,9 @@ def scoring(make_shards: MakeShards, benchmark: Benchmark, tmp_path: Path) -> Sc
     config = BANetConfig(stem_channels=4, channels=4, modules=1, fusion_channels=2)
     save_weights(BANet(config), tmp_path / "weights")
     shards = make_shards(("a_long", "b_short"), pairs=5, split="test", size=(24, 20))
-    return Scoring(weights=tmp_path / "weights", shards=shards, benchmark=benchmark, variants=("blur",), simple=SIMPLE)
+    return Scoring(
+        weights=tmp_path / "weights", shards=shards, benchmark=benchmark, variants=("blur",), baseline_filter=SIMPLE
+    )
 
 
 def test_images_are_scored_before_and_after_in_the_order_of_the_rows(
@@ -91,7 +95,9 @@ def test_realblur_has_both_scores_of_the_restored_image(make_shards: MakeShards,
 def test_every_variant_is_scored_and_the_filter_on_the_first(scoring: Scoring) -> None:
     rows = ShardFolder(scoring.shards).rows("test")
     told: list[tuple[int, int]] = []
-    found = score_benchmark(replace(scoring, variants=("blur", "sharp")), rows, report=lambda *done: told.append(done))
+    found = score_benchmark(
+        replace(scoring, variants=("blur", "sharp")), rows, on_progress=lambda *done: told.append(done)
+    )
     assert [(s.variant, s.key) for s in found] == [(v, row.key) for v in ("blur", "sharp") for row in rows]
     assert [s.filtered is None for s in found] == [False] * 10 + [True] * 10
     assert told == [(8, 20), (10, 20), (18, 20), (20, 20)]
@@ -119,7 +125,7 @@ def test_a_gpu_that_is_not_there_is_said(scoring: Scoring) -> None:
 KILLED = """
 import os, pickle, signal, sys
 from pathlib import Path
-from banet.data.shards import ShardFolder
+from banet.data.shards.reader import ShardFolder
 from banet.scoring.evaluation import score_benchmark
 from banet.scoring.resume import FinishedBlocks
 
@@ -129,7 +135,7 @@ def report(done, total):
     os.kill(os.getpid(), signal.SIGKILL)
 
 rows, kept = ShardFolder(scoring.shards).rows("test"), FinishedBlocks(Path(sys.argv[2]))
-score_benchmark(scoring, rows, kept=kept, report=report)
+score_benchmark(scoring, rows, kept=kept, on_progress=report)
 """
 
 
@@ -146,7 +152,7 @@ def test_a_killed_evaluation_goes_on_where_it_stood(
     kept, told, read = FinishedBlocks(tmp_path / "kept"), [], []
     own = ShardFolder.read
     monkeypatch.setattr(ShardFolder, "read", lambda self, row, kinds: (read.append(row.key), own(self, row, kinds))[1])
-    found = score_benchmark(scoring, rows, kept=kept, report=lambda *done: told.append(done))
+    found = score_benchmark(scoring, rows, kept=kept, on_progress=lambda *done: told.append(done))
     assert read == [row.key for row in rows[8:]]  # the rest alone
     assert told == [(8, 10), (10, 10)]  # from what is done already
     write_table(tmp_path / "resumed.csv", found)

@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from banet.data.codec import read_image, write_image
+from banet.data.images.codec import read_image, write_image
 from banet.errors import ConfigError, DataError
 from banet.scoring.methods import read_methods, require_name, write_method
-from banet.scoring.samples import SAMPLES, sample_rows
 from banet.scoring.scores import ImageScores
 
 Row = Callable[..., ImageScores]
@@ -127,9 +126,3 @@ def test_a_damaged_folder_is_named_with_the_remedy(keep: Keep, tmp_path: Path, f
     assert text.startswith(f"{folder} is damaged (")
     assert "score it again: banet score --restored FOLDER --benchmark gopro --method 'A'" in text
     assert "\n" not in text
-
-
-def test_the_images_shown_are_spread_from_the_first_to_the_last() -> None:
-    assert sample_rows(range(1111)) == [0, 222, 444, 666, 888, 1110]
-    assert sample_rows("abc") == [0, 1, 2]
-    assert len(sample_rows(range(100))) == SAMPLES

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
-from banet.data.codec import read_image
-from banet.data.shard_writer import ShardWriter
-from banet.data.shards import Pair, ShardFolder
+from banet.data.images.codec import read_image
+from banet.data.sharding.writer import ShardWriter
+from banet.data.shards.reader import Pair, ShardFolder
 from banet.image import Image
-from banet.model import BANet, BANetConfig
-from banet.scoring.pictures import Pictures
+from banet.model.network import BANet
+from banet.model.network_config import BANetConfig
+from banet.scoring.pictures import SHOWN, Pictures, sample_rows
 from banet.scoring.scores import ImageScores, Scores
 
 KEYS = ("a/1_2", "a_1/2")  # one name, were `/` and `_` the same
@@ -59,3 +60,9 @@ def test_images_whose_names_are_alike_have_pictures_of_their_own(tmp_path: Path)
             read_image(tmp_path / "out" / name)[0, 0, 0] for name in (sample.blurred, sample.restored, sample.sharp)
         ]
         assert found == [level, level - 5, level + 9]
+
+
+def test_the_images_shown_are_spread_from_the_first_to_the_last() -> None:
+    assert sample_rows(range(1111)) == [0, 222, 444, 666, 888, 1110]
+    assert sample_rows("abc") == [0, 1, 2]
+    assert len(sample_rows(range(100))) == SHOWN

@@ -7,28 +7,32 @@ from pathlib import Path
 
 import pytest
 
+from banet.closure import ROOT
 from banet.errors import DataError, ResourceError
 from banet.scoring.resume import FORGOTTEN_DAYS, FinishedBlocks, Work, finished_blocks, score_resumed
 from banet.scoring.scores import ImageScores, Scores
 from banet.scoring.table import write_table
 
 Row = Callable[..., ImageScores]
+PROGRAM = ROOT / "banet/scoring/table.py"
 DEPENDS_ON = {"weights": "0" * 64, "shards": "1" * 64, "variants": ["blur"]}
 
 
 def test_the_name_changes_with_everything_that_the_scores_depend_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = finished_blocks(tmp_path, "gopro", DEPENDS_ON).folder
+    own = finished_blocks(tmp_path, "gopro", DEPENDS_ON, PROGRAM).folder
     assert own.name.startswith("scores-gopro-")
-    assert finished_blocks(tmp_path, "gopro", dict(reversed(DEPENDS_ON.items()))).folder == own
+    assert finished_blocks(tmp_path, "gopro", dict(reversed(DEPENDS_ON.items())), PROGRAM).folder == own
     others = {
-        finished_blocks(tmp_path, "hide", DEPENDS_ON).folder,
-        *(finished_blocks(tmp_path, "gopro", {**DEPENDS_ON, name: "other"}).folder for name in DEPENDS_ON),
+        finished_blocks(tmp_path, "hide", DEPENDS_ON, PROGRAM).folder,
+        *(finished_blocks(tmp_path, "gopro", {**DEPENDS_ON, name: "other"}, PROGRAM).folder for name in DEPENDS_ON),
     }
     monkeypatch.setattr("banet.scoring.resume.opencv_version", lambda: "4.2.0")
-    others.add(finished_blocks(tmp_path, "gopro", DEPENDS_ON).folder)
-    assert len(others - {own}) == len(DEPENDS_ON) + 2
+    others.add(finished_blocks(tmp_path, "gopro", DEPENDS_ON, PROGRAM).folder)
+    monkeypatch.undo()
+    others.add(finished_blocks(tmp_path, "gopro", DEPENDS_ON, ROOT / "banet/scoring/scores.py").folder)  # other code
+    assert len(others - {own}) == len(DEPENDS_ON) + 3
     assert list(tmp_path.iterdir()) == []
 
 
@@ -52,14 +56,14 @@ def test_a_folder_that_cannot_be_written_is_one_line(row: Row, tmp_path: Path) -
 
 def test_blocks_that_nobody_touched_for_a_month_go_when_others_start(row: Row, tmp_path: Path) -> None:
     month = time.time() - (FORGOTTEN_DAYS + 1) * 24 * 3600
-    own = finished_blocks(tmp_path, "gopro", DEPENDS_ON)
-    old, young = (finished_blocks(tmp_path, "hide", {"weights": text}) for text in "ab")
+    own = finished_blocks(tmp_path, "gopro", DEPENDS_ON, PROGRAM)
+    old, young = (finished_blocks(tmp_path, "hide", {"weights": text}, PROGRAM) for text in "ab")
     for kept in (own, old, young):
         kept.keep(0, [row("a/1", 20, 21)])
     (tmp_path / "runs").mkdir()
     for folder in (own.folder, old.folder, tmp_path / "runs"):
         os.utime(folder, (month, month))
-    finished_blocks(tmp_path, "gopro", DEPENDS_ON)
+    finished_blocks(tmp_path, "gopro", DEPENDS_ON, PROGRAM)
     assert set(tmp_path.iterdir()) == {own.folder, young.folder, tmp_path / "runs"}
 
 
@@ -98,7 +102,7 @@ def test_what_is_done_is_counted_from_the_start_and_not_done_again(tmp_path: Pat
             work,
             kept=kept,
             workers=1,
-            report=lambda *done: told.append(done),
+            on_progress=lambda *done: told.append(done),
         )
 
     kept, asked, told = FinishedBlocks(tmp_path / "kept"), [], []  # type: ignore[var-annotated]

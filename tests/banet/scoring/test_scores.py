@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from banet.data.benchmark import Benchmark, read_benchmark
-from banet.metrics import psnr, realblur_score, ssim_channel, ssim_matlab3d
-from banet.metrics.realblur import opencv_version
+from banet.data.manifest import Benchmark, read_benchmark
+from banet.metrics.psnr import psnr
+from banet.metrics.realblur import opencv_version, realblur_score
+from banet.metrics.ssim import ssim_channel, ssim_matlab3d
 from banet.scoring.scores import protocol_of, score, score_aligned
 
 MANIFESTS = Path(__file__).parents[3] / "data" / "benchmarks"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from banet.errors import DataError
-from banet.scoring.means import aligned_means, compare, compare_filtered, compare_strata
+from banet.scoring.aggregate import aligned_means, compare, compare_filtered, compare_strata
 from banet.scoring.scores import AlignedScores, ImageScores, Scores
 from banet.scoring.table import read_table, write_table
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from banet.data.codec import write_image
+from banet.data.images.codec import write_image
 
 COLOURS = {"a": (250, 200, 200), "b": (20, 20, 90), "blurred": (0, 200, 0)}
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from chromium import CHROMIUM, DESKTOP, PHONE, Browser
 
-from banet.study.pairs import read_photographs
 from banet.study.record import Choice, open_record, read_study
 from banet.study.server import Questions, StudyServer
+from banet.study.trials import read_photographs
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium in PATH")
 

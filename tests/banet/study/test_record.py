@@ -99,9 +99,9 @@ def test_a_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
     assert path.read_bytes() == whole
     for content in ("notes", "notes\n", '{"a": 1}\n', "[]\n", "\n"):
         path.write_text(content)
-        with pytest.raises(DataError, match="is no study"):
+        with pytest.raises(DataError, match="is not a study"):
             read_study(path)
-        with pytest.raises(DataError, match="is no study"), opened(path):
+        with pytest.raises(DataError, match="is not a study"), opened(path):
             pass
         assert path.read_text() == content
 

@@ -3,7 +3,10 @@
 import http.client
 import json
 import re
+import socket
+import struct
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,13 +14,14 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+import numpy as np
 import pytest
 
-from banet.data.codec import decode
+from banet.data.images.codec import decode, write_image
 from banet.errors import ConfigError
-from banet.study.pairs import read_photographs
 from banet.study.record import open_record, read_study
 from banet.study.server import BODY_BYTES, Questions, StudyServer
+from banet.study.trials import read_photographs
 
 Folders = Callable[[int], Path]
 BRIGHT = 250  # first red of method a's images
@@ -158,40 +162,46 @@ def test_many_at_once_lose_nothing(folders: Folders) -> None:
 
 
 @pytest.mark.parametrize(
-    "headers",
+    ("headers", "status"),
     [
-        {"X_Study_Token": ""},
-        {"X_Study_Token": "ü"},
-        {"Origin": "http://example.org"},
-        {"Origin": "null"},
-        {"Origin": "http://127.0.0.1:1"},
-        {"Host": "example.org"},
-        {"Host": "example.org:80"},
-        {"Host": "127.0.0.1.example.org:80"},
-        {"Host": ""},
+        ({"X_Study_Token": ""}, 403),
+        ({"X_Study_Token": "ü"}, 403),
+        ({"Origin": "http://example.org"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://127.0.0.1:1"}, 403),
+        ({"Host": "example.org"}, 400),
+        ({"Host": "example.org:80"}, 400),
+        ({"Host": "127.0.0.1.example.org:80"}, 400),
+        ({"Host": "[::1]:80"}, 400),  # nothing listens there
+        ({"Host": ""}, 400),
     ],
 )
-def test_other_pages_cannot_post(folders: Folders, headers: dict[str, str]) -> None:
+@pytest.mark.parametrize("path", ["begin", "choice"])
+def test_other_pages_cannot_post(folders: Folders, path: str, headers: dict[str, str], status: int) -> None:
     root = folders(1)
     with serving(root) as client:
         client.post("begin", {})
         values = {"participant": 1, "trial": 0, "choice": "left"}
-        assert client.status("choice", values, **headers) == 403
+        assert client.status(path, values, **headers) == status
         host = client.url.split("/")[2]
         assert client.post("choice", values, Origin=f"http://{host}")["done"] == 1
+        assert client.post("begin", {})["participant"] == 2  # the refused request began nothing
     assert len(read_study(root / "out.jsonl").choices) == 1
 
 
-def test_another_hosts_name_reads_nothing_and_localhost_does(folders: Folders) -> None:
+@pytest.mark.parametrize("path", ["/", "/image/1/0/left"])
+def test_another_hosts_name_reads_nothing_and_localhost_does(folders: Folders, path: str) -> None:
     with serving(folders(1)) as client:
-        connection = http.client.HTTPConnection(client.url.split("/")[2], timeout=10)
-        for host, status in (("localhost:99", 200), ("[::1]", 200), ("evil.example:99", 403)):
-            connection.request("GET", "/", headers={"Host": host})
+        client.post("begin", {})
+        for host, status in (("localhost:99", 200), ("localhost", 200), ("evil.example:99", 400), ("", 400)):
+            connection = http.client.HTTPConnection(client.url.split("/")[2], timeout=10)
+            connection.request("GET", path, headers={"Host": host})
             answer = connection.getresponse()
             content = answer.read()
+            connection.close()
             assert answer.status == status
-            assert (client.state["token"].encode() in content) == (status == 200)
-        connection.close()
+            assert (answer.headers["Content-Type"] == "application/json") == (status == 400)
+            assert (client.state["token"].encode() in content) == (status == 200 and path == "/")
 
 
 @pytest.mark.parametrize(
@@ -202,7 +212,11 @@ def test_another_hosts_name_reads_nothing_and_localhost_does(folders: Folders) -
         "image/1/0/left/x",
         "image/1/1/left",
         "image/1/-1/left",
-        "image/1/%30/left",
+        "image/1/0.0/left",
+        pytest.param("image/1/" + "9" * 5000 + "/left", id="5000 digits"),
+        "%2e%2e/out.jsonl",
+        "page.html",
+        "static/page.html",
         "image/2/0/left",
         "image/0/0/left",
         "image/1/0/..%2f..%2fout.jsonl",
@@ -222,16 +236,22 @@ def test_a_client_gets_no_files_by_name(folders: Folders, path: str) -> None:
 @pytest.mark.parametrize(
     ("path", "values", "status"),
     [
-        ("choice", {"participant": 1, "trial": 0, "choice": "a"}, 404),
-        ("choice", {"participant": 1, "trial": True, "choice": "left"}, 404),
-        ("choice", {"participant": 1, "trial": 0.0, "choice": "left"}, 404),
-        ("choice", {"participant": "x", "trial": 0, "choice": "left"}, 404),
+        ("choice", {"participant": 1, "trial": 0, "choice": "a"}, 400),
+        ("choice", {"participant": 1, "trial": True, "choice": "left"}, 400),
+        ("choice", {"participant": 1, "trial": 0.0, "choice": "left"}, 400),
+        ("choice", {"participant": "1", "trial": 0, "choice": "left"}, 400),
         ("choice", {"participant": 7, "trial": 0, "choice": "left"}, 404),
-        ("choice", {"participant": 1, "trial": 0, "choice": ["left"]}, 404),
+        ("choice", {"participant": 1, "trial": -1, "choice": "left"}, 404),
+        ("choice", {"participant": 1, "trial": 0, "choice": ["left"]}, 400),
+        ("choice", {"participant": 1, "trial": 0, "choice": "left", "image": "../x"}, 400),
         ("choice", [1], 400),
-        ("choice", "x" * BODY_BYTES, 400),
+        ("choice", "x" * BODY_BYTES, 413),
         ("nothing", {}, 404),
-        ("place", {}, 404),
+        ("image/1/0/left", {}, 405),
+        ("place", {}, 400),
+        ("place", {"participant": 0}, 404),
+        ("choice", None, 405),
+        ("begin", None, 405),
     ],
 )
 def test_requests_that_make_no_sense_are_refused(folders: Folders, path: str, values: object, status: int) -> None:
@@ -242,25 +262,110 @@ def test_requests_that_make_no_sense_are_refused(folders: Folders, path: str, va
     assert read_study(root / "out.jsonl").choices == ()
 
 
-def test_it_listens_on_loopback_and_says_what_is_safe_to_load(folders: Folders) -> None:
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * BODY_BYTES])
+def test_a_body_that_is_not_json_is_refused(folders: Folders, body: bytes) -> None:
+    with serving(folders(1)) as client:
+        connection = http.client.HTTPConnection(client.url.split("/")[2], timeout=10)
+        connection.request("POST", "/choice", body, {"X-Study-Token": client.state["token"]})
+        answer = connection.getresponse()
+        assert json.load(answer)["error"]
+        assert answer.status == 400
+        connection.close()
+
+
+def test_a_body_without_a_length_is_bounded_too(folders: Folders) -> None:
+    with serving(folders(1)) as client:
+        connection = http.client.HTTPConnection(client.url.split("/")[2], timeout=10)
+        parts = iter([b"{" + b" " * BODY_BYTES, b"}"])
+        connection.request("POST", "/choice", parts, {"X-Study-Token": client.state["token"]}, encode_chunked=True)
+        assert connection.getresponse().status in {400, 413}  # cut off, which is not JSON, or refused at once
+        connection.close()
+
+
+def test_it_listens_on_loopback_alone(folders: Folders) -> None:
     with serving(folders(1)) as client:
         assert client.url.startswith("http://127.0.0.1:")
-        with urlopen(client.url, timeout=10) as answer:
+        port = int(client.url.rstrip("/").rpartition(":")[2])
+        with pytest.raises(OSError):  # refused or unreachable; a server on all addresses would answer
+            socket.create_connection(("127.0.0.2", port), timeout=2)
+
+
+@pytest.mark.parametrize("path", ["/", "/image/1/0/left", "/nothing", "/begin"])
+def test_every_answer_says_what_is_safe_to_load(folders: Folders, path: str) -> None:
+    with serving(folders(1)) as client:
+        client.post("begin", {})
+        nonces = []
+        for _ in range(2):
+            connection = http.client.HTTPConnection(client.url.split("/")[2], timeout=10)
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            content = answer.read()
+            connection.close()
             policy = answer.headers["Content-Security-Policy"]
             assert "default-src 'none'" in policy
-            nonce = re.findall(r"script-src 'nonce-([^']+)'", policy)[0]
-            assert nonce in answer.read().decode()
+            assert "frame-ancestors 'none'" in policy
+            assert "unsafe" not in policy
+            nonces += re.findall(r"script-src 'nonce-([^']+)'", policy)
+            if path == "/":
+                assert content.count(f'nonce="{nonces[-1]}"'.encode()) == 3
             assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+            assert answer.headers["Referrer-Policy"] == "no-referrer"
+            assert answer.headers["Cache-Control"] == "no-store"
+            assert "Access-Control-Allow-Origin" not in answer.headers
+        assert len(set(nonces)) == 2
 
 
-def test_a_port_that_is_taken_is_one_line(folders: Folders) -> None:
+def test_images_tell_nothing_but_their_pixels(folders: Folders) -> None:
+    """One method's file is a BMP, the other's a PNG with a comment; the pixels are the same, and so are the answers."""
+    root = folders(1)
+    image = np.arange(12 * 16 * 3, dtype=np.uint8).reshape(12, 16, 3)
+    write_image(root / "a" / "scene0.bmp", image)
+    (root / "a" / "scene0.png").unlink()
+    write_image(root / "b" / "scene0.png", image)
+    png = (root / "b" / "scene0.png").read_bytes()
+    text = b"tEXtSoftware\0method b"
+    chunk = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
+    (root / "b" / "scene0.png").write_bytes(png[:33] + chunk + png[33:])  # after the header
+    with serving(root) as client:
+        client.post("begin", {})
+        left, right = (client.get(f"image/1/0/{side}") for side in ("left", "right"))
+    assert left == right
+    assert np.array_equal(decode(left, "left"), image)
+
+
+def test_nothing_is_printed(
+    folders: Folders, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with serving(folders(1)) as client:
+        client.post("begin", {})
+        client.get("image/1/0/left")
+        client.status("nothing")
+        client.status("choice", [1])
+        client.status("choice", "x" * BODY_BYTES)
+        host, port = client.url.split("/")[2].split(":")
+        for sent in (
+            b"no request at all\r\n\r\n",
+            b"POST /begin HTTP/1.1\r\nContent-Length: 9\r\n\r\n{",
+            b"GET / HTTP",
+        ):
+            with socket.create_connection((host, int(port)), timeout=10) as connection:
+                connection.sendall(sent)  # and goes away
+        client.get("")
+    assert capfd.readouterr() == ("", "")
+    assert caplog.messages == []
+
+
+def test_a_port_that_is_taken_is_one_line(folders: Folders, capfd: pytest.CaptureFixture[str]) -> None:
     root = folders(1)
     with serving(root) as client:
         port = int(client.url.rstrip("/").rpartition(":")[2])
         shown = read_photographs(root / "a", root / "b", None)
         opened = open_record(root / "2.jsonl", a="a", b="b", images=1, digest="d", seed=1)
-        with opened as record, pytest.raises(ConfigError, match=f"port {port} cannot be used"):
+        with opened as record, pytest.raises(ConfigError, match=rf"port {port} .*in use.* --port") as caught:
             StudyServer(Questions(shown.photographs, record), port)
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_full_disk_is_told_and_the_choice_can_be_made_again(

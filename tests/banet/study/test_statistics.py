@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from banet.study.record import Choice, Preferred
-from banet.study.statistics import preference, wilson
+from banet.study.statistics import preference
 
 TABLE_4 = Path(__file__).parents[3] / "data" / "published" / "table4.csv"
 
@@ -29,13 +29,9 @@ def choices(*preferred: Preferred, participant: int = 1) -> list[Choice]:
     ],
 )
 def test_wilson_is_that_of_the_literature(successes: int, total: int, low: float, high: float) -> None:
-    assert wilson(successes, total) == pytest.approx((low, high), abs=5.1e-5)
-
-
-@pytest.mark.parametrize(("successes", "total"), [(0, 0), (-1, 3), (4, 3)])
-def test_impossible_counts_are_refused(successes: int, total: int) -> None:
-    with pytest.raises(ValueError, match=f"{successes} of {total}"):
-        wilson(successes, total)
+    found = preference(choices(*"a" * successes, *"b" * (total - successes)))
+    assert found.wilson == pytest.approx((low, high), abs=5.1e-5)
+    assert found.bootstrap is None  # of one participant
 
 
 def test_published_votes_come_out_as_published() -> None:
@@ -79,14 +75,31 @@ def test_ties_are_counted_apart() -> None:
     found = preference(choices("a", "none", "a", "b", "none", "none", "a"))
     assert (found.a, found.b, found.ties, found.left) == (3, 1, 3, 3)
     assert found.share == 0.75
-    assert found.wilson == wilson(3, 4)
+    assert found.wilson == preference(choices(*"aaab")).wilson
     assert found.bootstrap is None  # of one participant
 
 
 def test_without_a_choice_there_is_no_share() -> None:
-    found = preference(choices("none", "none"))
-    assert math.isnan(found.share)
-    assert (found.wilson, found.bootstrap) == (None, None)
+    for said in ([], choices("none", "none"), choices("none") + choices("none", participant=2)):
+        found = preference(said)
+        assert math.isnan(found.share)
+        assert (found.wilson, found.bootstrap) == (None, None)
+        assert found.ties == len(said)
+
+
+def test_a_participant_of_ties_alone_is_not_drawn() -> None:
+    found = preference(choices("a", "b") + choices("none", participant=2))
+    assert (found.participants, found.bootstrap) == (2, None)
+    found = preference(choices("a", "b") + choices("none", participant=2) + choices("a", "b", participant=3))
+    assert found.bootstrap == (0.5, 0.5)
+
+
+@pytest.mark.parametrize(("said", "share"), [("a", 1.0), ("b", 0.0)])
+def test_people_who_all_chose_alike_have_an_interval_of_one_point(said: Preferred, share: float) -> None:
+    found = preference([one for person in range(5) for one in choices(said, said, participant=person)])
+    assert found.bootstrap == (share, share)
+    assert found.wilson is not None and share in found.wilson  # exactly, without a rest from rounding
+    assert 0 <= found.wilson[0] < found.wilson[1] <= 1
 
 
 def test_the_bootstrap_draws_whole_participants() -> None:

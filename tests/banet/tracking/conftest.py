@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from banet.model import BANet, BANetConfig, save_weights
+from banet.model.network import BANet
+from banet.model.network_config import BANetConfig
+from banet.model.weights import save_weights
 from banet.tracking.store import Store, connect
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from banet.errors import ModelError
-from banet.model import load_weights
+from banet.model.weights import load_weights
 from banet.tracking.load import load_model
 from banet.tracking.registry import promote, register
 from banet.tracking.store import Store

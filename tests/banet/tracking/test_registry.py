@@ -7,7 +7,7 @@ from urllib.request import url2pathname
 import pytest
 
 from banet.errors import ModelError
-from banet.model import weights_digest
+from banet.model.digest import weights_digest
 from banet.tracking import registry
 from banet.tracking.registry import (
     RegisteredModel,

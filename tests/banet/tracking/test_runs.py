@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from banet.data.codec import read_image
+from banet.data.images.codec import read_image
 from banet.tracking.runs import (
     RunLogger,
     RunScores,
@@ -101,10 +101,10 @@ def train(store: Store, experiment: str, model: str, recipe: str, scores: dict[s
         experiment=experiment,
         name=model,
         fingerprint=f"{experiment}-{model}-{len(runs_of(store, experiment))}",
-        params={"model": {"name": model}, "benchmark": {"name": "mini"}, "recipe": {"name": recipe}},
+        params={"model": {"name": model}, "benchmark": {"name": "mini", "variant": "blur"}, "recipe": {"name": recipe}},
         tags={},
     )
-    log_metrics(store, run_id, {"mini/restored_psnr": 1.0})
+    log_metrics(store, run_id, {"mini/blur/restored_psnr": 1.0})
     log_metrics(store, run_id, scores)
     if finish is not None:
         finish_run(store, run_id, finish)  # type: ignore[arg-type]
@@ -112,23 +112,31 @@ def train(store: Store, experiment: str, model: str, recipe: str, scores: dict[s
 
 
 def test_runs_of_an_experiment(store: Store) -> None:
-    first = train(store, "ablation", "net1", "paper", {"mini/restored_psnr": 26.5}, "FINISHED")
-    train(store, "ablation", "net2", "paper", {"mini/restored_psnr": 26.0}, "FAILED")
-    train(store, "ablation", "net3", "paper", {"mini/restored_psnr": 26.0}, None)
-    train(store, "another", "net1", "paper", {"mini/restored_psnr": 20.0}, "FINISHED")
-    gone = train(store, "ablation", "net4", "paper", {"mini/restored_psnr": 26.0}, "FINISHED")
+    first = train(store, "ablation", "net1", "paper", {"mini/blur/restored_psnr": 26.5}, "FINISHED")
+    train(store, "ablation", "net2", "paper", {"mini/blur/restored_psnr": 26.0}, "FAILED")
+    train(store, "ablation", "net3", "paper", {"mini/blur/restored_psnr": 26.0}, None)
+    train(store, "another", "net1", "paper", {"mini/blur/restored_psnr": 20.0}, "FINISHED")
+    gone = train(store, "ablation", "net4", "paper", {"mini/blur/restored_psnr": 26.0}, "FINISHED")
     store.client().delete_run(gone)
-    second = train(store, "ablation", "net1", "mini", {"mini/restored_psnr": 26.75, "loss": 0.25}, "FINISHED")
+    second = train(store, "ablation", "net1", "mini", {"mini/blur/restored_psnr": 26.75, "loss": 0.25}, "FINISHED")
     registered = open_run(store, experiment="ablation", name="register", fingerprint="r", params={}, tags={})
     finish_run(store, registered)
     assert runs_of(store, "ablation") == (
-        RunScores(run_id=first, model="net1", benchmark="mini", recipe="paper", metrics={"mini/restored_psnr": 26.5}),
+        RunScores(
+            run_id=first,
+            model="net1",
+            benchmark="mini",
+            variant="blur",
+            recipe="paper",
+            metrics={"mini/blur/restored_psnr": 26.5},
+        ),
         RunScores(
             run_id=second,
             model="net1",
             benchmark="mini",
+            variant="blur",
             recipe="mini",
-            metrics={"mini/restored_psnr": 26.75, "loss": 0.25},
+            metrics={"mini/blur/restored_psnr": 26.75, "loss": 0.25},
         ),
     )
 

@@ -14,8 +14,9 @@ import torch
 from banet.config import LossParams, PhaseParams, RecipeParams
 from banet.errors import ModelError
 from banet.losses import total_loss
-from banet.model import BANet, BANetConfig
-from banet.train.loop import Batch, Progress, Training, best_model, fit, train_step
+from banet.model.network import BANet
+from banet.model.network_config import BANetConfig
+from banet.train.loop import Batch, Training, TrainingProgress, best_model, fit, train_step
 from banet.train.plan import PlannedPhase, plan
 
 MODEL = BANetConfig(stem_channels=4, channels=4, modules=1, fusion_channels=2)
@@ -48,12 +49,14 @@ def batches(phase: PlannedPhase, step: int) -> Iterator[Batch]:
         yield sharp // 2, sharp
 
 
-def run(training: Training, scores: Iterator[float], stop_at: int | None = None) -> tuple[list[Progress], list[Any]]:
+def run(
+    training: Training, scores: Iterator[float], stop_at: int | None = None
+) -> tuple[list[TrainingProgress], list[Any]]:
     """Train; keep each progress, and the state at each validation as a checkpoint's bytes would."""
-    told: list[Progress] = []
+    told: list[TrainingProgress] = []
     states: list[Any] = []
 
-    def report(progress: Progress) -> None:
+    def report(progress: TrainingProgress) -> None:
         told.append(progress)
         if progress.validation_psnr is not None:
             stream = io.BytesIO()

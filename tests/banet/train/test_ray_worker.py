@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from banet.config import BenchmarkParams, ClusterParams, LossParams, PhaseParams, RecipeParams, ValidationParams
-from banet.data.shard_writer import ShardWriter
-from banet.data.shards import Pair
+from banet.data.sharding.writer import ShardWriter
+from banet.data.shards.reader import Pair
 from banet.errors import ModelError, ResourceError
-from banet.model import BANetConfig
+from banet.model.network_config import BANetConfig
 
 
 @pytest.fixture
@@ -70,16 +70,6 @@ def test_two_workers_train_one_model_and_a_finished_run_is_not_trained_again(sha
     assert len(told.read_text().split("\n")) == 5
     for name, tensor in result.model.state_dict().items():
         assert torch.equal(tensor, again.model.state_dict()[name]), name
-
-
-def test_what_stopped_a_worker_is_found_in_rays_account_of_it() -> None:
-    from banet.train.ray_worker import _expected_error
-
-    told = "Training failed due to worker errors:\nbanet.errors.ModelError: the loss is nan at step 3\n\nmore"
-    found = _expected_error(told)
-    assert isinstance(found, ModelError)
-    assert str(found) == "the loss is nan at step 3"
-    assert _expected_error("Training failed due to worker errors:\nValueError: banet.errors") is None
 
 
 @pytest.mark.distributed

@@ -10,13 +10,14 @@ import cv2
 import numpy as np
 import pytest
 
-from banet.model import BANetConfig
+from banet.model.network_config import BANetConfig
 from banet.scoring.methods import write_method
 from banet.scoring.scores import AlignedScores, ImageScores, Scores
 from banet.scoring.table import write_table
 from banet.tracking.runs import RunScores
-from pipelines.report import ReportInputs, read_inputs
-from pipelines.report.published import PUBLISHED
+from pipelines.report.data.inputs import ReportInputs
+from pipelines.report.data.published import PUBLISHED
+from pipelines.report.data.reading import read_inputs
 
 ROOT = Path(__file__).parents[3]
 

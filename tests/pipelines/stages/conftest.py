@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 
 from banet.config import Params, read_params
-from banet.data.benchmark import ArchiveSource, Benchmark, SynthesisParams
-from banet.model import BANet, BANetConfig, save_weights
+from banet.data.manifest import ArchiveSource, Benchmark, SynthesisParams
+from banet.model.network import BANet
+from banet.model.network_config import BANetConfig
+from banet.model.weights import save_weights
 from banet.parsing import parse, read_yaml
 from banet.tracking.store import Store, connect
 from pipelines.stages.fetch import fetch
-from pipelines.stages.outputs import RUN, TrainedBy, write_json
 from pipelines.stages.shard import shard
+from pipelines.stages.stage_results import RUN, TrainedBy, write_json
 
 ROOT = Path(__file__).parents[3]
 TINY = BANetConfig(name="tiny", stem_channels=4, channels=4, modules=1, fusion_channels=2)

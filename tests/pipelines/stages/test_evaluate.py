@@ -8,18 +8,19 @@ import numpy as np
 import pytest
 
 from banet.config import Params
-from banet.data.codec import read_image
-from banet.data.index import Row
-from banet.data.shards import Pair, ShardFolder
-from banet.metrics import psnr
-from banet.model import load_weights
-from banet.restore import restore
-from banet.scoring.means import aligned_means, compare, compare_filtered, compare_strata
+from banet.data.images.codec import read_image
+from banet.data.shards.index import PairRow
+from banet.data.shards.reader import Pair, ShardFolder
+from banet.inference import restore
+from banet.metrics.psnr import psnr
+from banet.model.weights import load_weights
+from banet.scoring.aggregate import aligned_means, compare, compare_filtered, compare_strata
 from banet.scoring.table import read_table
 from banet.tracking.store import Store
 from pipelines.stages.evaluate import evaluate, scored_variants
-from pipelines.stages.outputs import EvaluationReport, read_json
+from pipelines.stages.evaluation_report import EvaluationReport
 from pipelines.stages.register import register
+from pipelines.stages.stage_results import read_json
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),  # MLflow's own queries
@@ -42,7 +43,7 @@ def test_an_evaluation_that_was_cut_off_goes_on_and_leaves_nothing_beside_its_re
     read: list[tuple[str, str]] = []
     own, cut_off = ShardFolder.read, True
 
-    def reading(self: ShardFolder, row: Row, kinds: tuple[str, ...]) -> Pair:
+    def reading(self: ShardFolder, row: PairRow, kinds: tuple[str, ...]) -> Pair:
         if row.split == "test":
             if kinds[0] == "blur_noise_free" and cut_off:
                 raise KeyboardInterrupt
@@ -95,15 +96,17 @@ def test_pictures_of_the_worst_time_and_the_run_that_made_the_model(
     assert found.latency is not None
     assert found.latency.size == (row.height, row.width)
     assert 0 < found.latency.median_ms < 1000 * seconds
-    run = f"evaluate/{line.benchmark.name}"
+    run = f"evaluate/{line.benchmark.name}/blur"
     there = {file.path for file in store.client().list_artifacts(model.run_id, run)}
-    assert there == {f"{run}/{name}" for name in ("metrics.json", "images.csv", "images.parquet", "samples")}
+    assert there == {
+        f"{run}/{name}" for name in ("metrics.json", "scores.json", "images.csv", "images.parquet", "samples")
+    }
     logged_folder = Path(store.client().download_artifacts(model.run_id, run, str(tmp_path)))
     pictures = {str(path.relative_to(logged_folder)) for path in (logged_folder / "samples").rglob("*.*")}
     assert pictures == {str(path.relative_to(out)) for path in (out / "samples").rglob("*.*")}
     assert {sample.restored for sample in found.worst} <= pictures
     logged = store.client().get_run(model.run_id).data.metrics
-    assert logged[f"{line.benchmark.name}/latency_ms"] == found.latency.median_ms
+    assert logged[f"{line.benchmark.name}/blur/latency_ms"] == found.latency.median_ms
 
 
 def test_the_variant_that_the_model_was_trained_on_is_scored_and_said(
@@ -156,4 +159,4 @@ def test_realblur_is_aligned_and_every_mean_comes_from_the_table(
     assert found.best_filter is not None
     assert found.best_filter.scores == compare_filtered(rows).restored  # type: ignore[union-attr]
     logged = store.client().get_run(model.run_id).data.metrics
-    assert logged[f"{benchmark.name}/restored_aligned_psnr"] == found.realblur.psnr
+    assert logged[f"{benchmark.name}/blur/restored_aligned_psnr"] == found.realblur.psnr

@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from banet.data.archive import open_archive
-from banet.data.benchmark import ArchiveSource, Benchmark
-from banet.data.codec import encode_png
-from banet.data.pixels import Storage
-from banet.data.shards import ShardFolder, read_pairs
+from banet.data.archives.open import open_archive
+from banet.data.images.codec import encode_png
+from banet.data.manifest import ArchiveSource, Benchmark
+from banet.data.shards.pixels import Storage
+from banet.data.shards.reader import ShardFolder, read_pairs
 from banet.errors import ConfigError, DataError
-from banet.metrics import psnr
-from pipelines.stages.fetch import Store, fetch
+from banet.metrics.psnr import psnr
+from pipelines.stages.fetch import ArchiveStore, fetch
 from pipelines.stages.shard import shard
 
 
@@ -140,7 +140,7 @@ def test_an_empty_folder_and_a_cut_archive_are_named(line: "Line", raw: Path) ->
 def test_fetch_takes_a_file_and_checks_its_digest(line: "Line", tmp_path: Path) -> None:  # noqa: F821
     given = line.raw / "tiny.zip"
     source = ArchiveSource(name="tiny.zip", sources=("/nowhere/tiny.zip", str(given)))
-    store = Store(downloads=tmp_path / "downloads", lock=tmp_path / "archives.lock")
+    store = ArchiveStore(downloads=tmp_path / "downloads", lock=tmp_path / "archives.lock")
     fetch(replace(line.benchmark, archives=(source,)), tmp_path / "a", store)
     assert (tmp_path / "a/tiny.zip").read_bytes() == given.read_bytes()
     wrong = replace(line.benchmark, archives=(replace(source, sha256="0" * 64),))

@@ -12,19 +12,20 @@ import pytest
 import torch
 
 from banet.config import Params
-from banet.data.shards import ShardFolder, read_pairs
-from banet.data.training import TrainingSet
+from banet.data.shards.reader import ShardFolder, read_pairs
+from banet.data.stream.training_set import TrainingSet
 from banet.errors import DataError, ModelError
-from banet.metrics import psnr
-from banet.model import BANet, load_weights, save_weights
-from banet.restore import restore
+from banet.inference import restore
+from banet.metrics.psnr import psnr
+from banet.model.network import BANet
+from banet.model.weights import load_weights, save_weights
 from banet.tracking.registry import RegisteredModel, champion
 from banet.tracking.store import Store
 from pipelines.stages.evaluate import evaluate
-from pipelines.stages.outputs import RUN, TrainedBy, write_json
 from pipelines.stages.promote import compare, promote
 from pipelines.stages.register import register
 from pipelines.stages.report import report
+from pipelines.stages.stage_results import RUN, TrainedBy, write_json
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),  # MLflow's own queries
@@ -137,7 +138,7 @@ def test_evaluate_scores_what_the_registry_holds_and_report_shows_it(
     assert [row["key"] for row in main] == [pair.key for pair in pairs]
     assert np.mean([row["restored_psnr"] for row in main]) == pytest.approx(metrics["restored"]["psnr"])
     logged = store.client().get_run(model.run_id).data.metrics
-    assert logged[f"{name}/restored_psnr"] == pytest.approx(metrics["restored"]["psnr"])
+    assert logged[f"{name}/blur/restored_psnr"] == pytest.approx(metrics["restored"]["psnr"])
 
     promote(own_params, candidate=model, shards=line.shards, store=store, reports=tmp_path)
     curve = "step,loss,lr,validation_psnr\n1,0.1,0.001,\n2,0.05,0.001,21.5\n"

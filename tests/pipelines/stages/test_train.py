@@ -9,12 +9,18 @@ from pathlib import Path
 import pytest
 
 from banet.config import Params
-from banet.data.shards import ShardFolder
+from banet.data.shards.reader import ShardFolder
 from banet.errors import ConfigError, DataError
-from banet.model import load_weights
+from banet.model.weights import load_weights
+from banet.tracking.runs import EXPERIMENT, finish_run, log_metrics, open_run
 from banet.tracking.store import Store
-from pipelines.stages.outputs import TrainedBy, read_json
-from pipelines.stages.train import fingerprint, train
+from banet.tracking.unfinished_runs import code_tags
+from banet.train.identity import RunIdentity, changed_files, identify
+from pipelines.stages.stage_results import TrainedBy, read_json
+from pipelines.stages.train import run_to_continue, train
+
+NETWORK = "banet/model/network.py"
+Capture = pytest.CaptureFixture[str]
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),  # MLflow's own queries
@@ -97,8 +103,79 @@ def test_held_out_sequences_must_exist_and_leave_something_to_train(
     refused(DataError, r"no variant 'blur_gamma': it holds blur, blur_noise_free", params, shards, store)
 
 
-def test_the_fingerprint_follows_what_decides_the_weights_alone(tiny_params: Params) -> None:
-    name = fingerprint(tiny_params, "data")
-    assert fingerprint(replace(tiny_params, cluster=replace(tiny_params.cluster, workers=1)), "data") == name
-    assert fingerprint(replace(tiny_params, recipe=replace(tiny_params.recipe, seed=1)), "data") != name
-    assert fingerprint(tiny_params, "other data") != name
+@pytest.fixture
+def identity(tiny_params: Params, tmp_path: Path) -> RunIdentity:
+    """Of data of this test's own, so that its runs are too."""
+    return identify(tiny_params, str(tmp_path))
+
+
+@pytest.fixture
+def cut_off(identity: RunIdentity, store: Store, tmp_path: Path) -> str:
+    """A run of the same parameters and data whose network was another, stopped after a validation."""
+    before = RunIdentity(inputs=identity.inputs, code={**identity.code, NETWORK: "0" * 64})
+    run_id = open_run(
+        store,
+        experiment=EXPERIMENT,
+        name="cut off",
+        fingerprint=before.fingerprint,
+        params={},
+        tags={"mlflow.source.git.commit": "c0ffee1234"} | code_tags(before.inputs, before.code),
+    )
+    log_metrics(store, run_id, {"validation_psnr": 26.0}, step=1500)
+    finish_run(store, run_id, "KILLED")
+    (tmp_path / before.fingerprint).mkdir()
+    return run_id
+
+
+def resuming(params: Params, run_id: str | None) -> Params:
+    return replace(params, cluster=replace(params.cluster, resume=run_id))
+
+
+def test_a_run_of_changed_code_is_told_and_left_alone(
+    tiny_params: Params, identity: RunIdentity, cut_off: str, store: Store, tmp_path: Path, capsys: Capture
+) -> None:
+    assert run_to_continue(tiny_params, identity, tmp_path, store) is None
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    for fact in (cut_off, "step 1500", "commit c0ffee1", NETWORK, f"cluster.resume: {cut_off}"):
+        assert fact in line
+    assert "banet/losses.py" not in line  # which is the same
+
+
+def test_nothing_is_told_where_there_is_nothing_to_continue(
+    tiny_params: Params, identity: RunIdentity, cut_off: str, store: Store, tmp_path: Path, capsys: Capture
+) -> None:
+    other = identify(tiny_params, "other data")
+    assert run_to_continue(tiny_params, other, tmp_path, store) is None
+    assert run_to_continue(tiny_params, identity, tmp_path / "no checkpoint", store) is None
+    finish_run(store, cut_off)
+    assert run_to_continue(tiny_params, identity, tmp_path, store) is None
+    assert capsys.readouterr().err == ""
+
+
+def test_a_run_of_changed_code_is_continued_on_purpose_and_says_so(
+    tiny_params: Params, identity: RunIdentity, cut_off: str, store: Store, tmp_path: Path
+) -> None:
+    name = run_to_continue(resuming(tiny_params, cut_off), identity, tmp_path, store)
+    assert name is not None
+    assert name != identity.fingerprint
+    assert (tmp_path / name).is_dir()
+    assert open_run(store, experiment=EXPERIMENT, name="x", fingerprint=name, params={}, tags={}) == cut_off
+    continued_with = json.loads(store.client().get_run(cut_off).data.tags["fingerprint.continued_with"])
+    assert changed_files(continued_with, identity.code) == []
+
+
+def test_a_run_that_cannot_be_continued_is_one_line(
+    tiny_params: Params, identity: RunIdentity, cut_off: str, store: Store, tmp_path: Path
+) -> None:
+    def refused(run_id: str, identity: RunIdentity, storage: Path, fact: str) -> None:
+        with pytest.raises(ConfigError, match=r"^cluster\.resume: .*set it to null") as caught:
+            run_to_continue(resuming(tiny_params, run_id), identity, storage, store)
+        assert fact in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+    refused("0" * 32, identity, tmp_path, "0" * 32)
+    refused(cut_off, identify(tiny_params, "other data"), tmp_path, "other parameters or data")
+    refused(cut_off, identity, tmp_path / "elsewhere", str(tmp_path / "elsewhere"))
+    finish_run(store, cut_off)
+    refused(cut_off, identity, tmp_path, "has finished")

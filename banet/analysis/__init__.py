@@ -1,0 +1,1 @@
+"""Looking into a network: what it attends to, what it costs."""

@@ -1,0 +1,1 @@
+"""Archives of benchmarks: members by name, never unpacked."""

@@ -1,0 +1,1 @@
+"""Image files: their pixels, and which files of a folder are images."""

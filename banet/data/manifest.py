@@ -1,0 +1,222 @@
+"""Benchmarks: what `data/benchmarks/NAME.yaml` says of one, checked.
+
+Two sorts: a published one names archives, how pairs lie in them and how many there are; custom data name the
+folders or files of each split, and all else has a default.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Literal
+
+from banet.data.custom_spec import CUSTOM, CustomSplit, require_splits
+from banet.data.names import BLUR, DRIVE, HUB, NOISE_FREE, WEB
+from banet.errors import ConfigError
+from banet.parsing import parse, read_yaml
+
+MANIFESTS = Path("data/benchmarks")
+"""Where the manifests lie in a checkout."""
+
+SYNTHESIS = "synthesis:"
+"""The source of a benchmark that is made on the spot."""
+
+ENDINGS = (".zip", ".tar.gz", ".tgz")
+LISTING = "pairs.csv"
+"""What the fetch stage leaves of custom pairs that lie in files: banet/data/archives/file_list.py writes and reads it."""
+
+PUBLISHED_KEYS = ("title", "licence", "citation", "variants", "archives", "counts")  # optional for custom data alone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveSource:
+    """One file that holds the benchmark, or a part of it."""
+
+    name: str  # file name, the same in every benchmark that shares it; .zip, .tar.gz or .tgz
+    sources: tuple[str, ...]  # in order of preference; `is_source` says which there are
+    bytes: int | None = None  # of the file, where known
+    sha256: str | None = None  # of the file, where its publisher or we know it
+
+    def __post_init__(self) -> None:
+        if self.name != Path(self.name).name or self.name.startswith(".") or not self.name.endswith(ENDINGS):
+            raise ConfigError(f"archives: name must be a file's, ending in {', '.join(ENDINGS)}, got {self.name!r}")
+        if not self.sources:
+            raise ConfigError(f"archives: {self.name} needs at least one source")
+        for source in self.sources:
+            if not is_source(source):
+                raise ConfigError(
+                    f"archives: {self.name} has the unknown source {source!r}: write https://…, gdrive:FILE_ID, "
+                    f"hf:datasets/OWNER/NAME/FILE, {SYNTHESIS} or the path of a file"
+                )
+        if self.bytes is not None and self.bytes < 1:
+            raise ConfigError(f"archives: bytes of {self.name} must be at least 1, got {self.bytes}")
+        if self.sha256 is not None and not re.fullmatch("[0-9a-f]{64}", self.sha256):
+            raise ConfigError(f"archives: sha256 of {self.name} must be 64 small hex digits, got {self.sha256!r}")
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The sources that are downloaded, in order."""
+        return tuple(source for source in self.sources if source.startswith((*WEB, DRIVE, HUB)))
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The sources that are files on this machine, in order."""
+        return tuple(Path(source) for source in self.sources if source not in (*self.addresses, SYNTHESIS))
+
+
+def is_source(text: str) -> bool:
+    """Whether the text is an address, a link of Google Drive or Hugging Face, `synthesis:` or the path of a file."""
+    if text.startswith(WEB):
+        return re.fullmatch(r"https?://[^\s/]+/\S+", text) is not None
+    if text.startswith(DRIVE):
+        return re.fullmatch(r"[-\w]{10,}", text.removeprefix(DRIVE)) is not None
+    if text.startswith(HUB):
+        return re.fullmatch(r"[-.\w]+/[-.\w]+/[^\s/]\S*", text.removeprefix(HUB)) is not None
+    return text == SYNTHESIS or (bool(text.strip()) and re.match(r"[A-Za-z][-+.\w]*:", text) is None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SynthesisParams:
+    """How blur is synthesised; with the versions of its packages it fixes every byte.
+
+    The defaults are for own photographs: `mini`'s, for pictures and paths twice as large.
+    """
+
+    seed: int = 0
+    height: int = 256  # of each picture, pixels
+    width: int = 256  # of each picture, pixels
+    reduction: tuple[float, ...] = (0.5, 0.6)  # size of the scene over the photograph's, smallest and largest, up to 1
+    strata: dict[str, tuple[float, ...]] = field(  # name: shortest and longest camera path, pixels
+        default_factory=lambda: {"short": (5.0, 15.0), "medium": (15.0, 30.0), "long": (30.0, 60.0)}
+    )
+    roll_sigma: float = 0.4  # standard deviation of the roll over an exposure, degrees
+    moving_layer_share: float = 0.33  # share of the scenes with a second layer on its own path, 0 to 1
+    highlight_gain: float = 4.0  # clipped highlights are this many times brighter at most, from 1 up
+    iso_gain: float = 4.0  # virtual ISO over base ISO at most, from 1 up; drawn log-uniformly
+    photographs: dict[str, dict[str, int]] = field(default_factory=dict)  # mini's: split: {scene: pairs a stratum}
+
+    def __post_init__(self) -> None:
+        if not self.strata:
+            raise ConfigError("strata must name at least one")
+        if not 0 <= self.seed < 2**64 or min(self.highlight_gain, self.iso_gain) < 1:
+            raise ConfigError(
+                "seed must be from 0 to 2^64 - 1, highlight_gain and iso_gain at least 1, "
+                f"got {self.seed}, {self.highlight_gain:g} and {self.iso_gain:g}"
+            )
+        if min(self.height, self.width) < 1:
+            raise ConfigError(f"height and width must be at least 1 pixel, got {self.height}x{self.width}")
+        for name, span in self.strata.items():
+            if not re.fullmatch(r"[-\w]+", name):
+                raise ConfigError(f"strata: a name is of letters, digits, - and _, got {name!r}")
+            if len(span) != 2 or not 0 < span[0] <= span[1]:
+                raise ConfigError(f"strata.{name} must be [shortest, longest] path in pixels, got {list(span)}")
+        if len(self.reduction) != 2 or not 0 < self.reduction[0] <= self.reduction[1] <= 1:
+            raise ConfigError(f"reduction must be [smallest, largest] in (0, 1], got {list(self.reduction)}")
+        scenes = [scene for chosen in self.photographs.values() for scene in chosen]
+        if len(scenes) > len(set(scenes)):
+            raise ConfigError("photographs: a scene stands in two splits: each belongs to one")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Benchmark:
+    """A benchmark's manifest."""
+
+    name: str
+    # how an archive is laid out (archives/layouts.py), or the kind of custom data (custom_spec.py)
+    layout: Literal["gopro", "hide", "realblur", "folders", "list", "table", "frames", "photographs"]
+    title: str = ""
+    licence: str = ""
+    citation: str = ""
+    variants: tuple[str, ...] = (BLUR,)  # folders of blurred images to keep, e.g. GoPro's blur or blur_gamma; the first
+    # is scored
+    archives: tuple[ArchiveSource, ...] = ()  # of a published benchmark
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)  # split: {sequence or pattern: pairs}, what a whole
+    # benchmark holds; of custom data, nothing is expected unless it says so
+    strata: dict[str, str] | None = None  # name: pattern of sequences that are also scored apart
+    root: str | None = None  # RealBlur: the folder inside the archive that holds the scenes
+    lists: dict[str, str] | None = None  # RealBlur: split: the file in the archive that lists its pairs
+    noise_free: str | None = None  # the variant without sensor noise, where there is one
+    synthesis: SynthesisParams | None = None
+    splits: dict[str, CustomSplit] | None = None  # custom data: split: where its pictures are
+    test_sequences: tuple[str, ...] | None = None  # custom data: sequences of the train split, or patterns, to test on
+    sequence: str | None = None  # custom pairs: regular expression whose one group is the sequence in a picture's name
+
+    def __post_init__(self) -> None:
+        if not self.variants or not (self.archives or self.is_custom):
+            raise ConfigError("variants and archives must each name at least one")
+        names = [archive.name for archive in self.archives]
+        if len(names) > len(set(names)):
+            raise ConfigError(f"archives: two have one name, {names}")
+        if {self.root is not None, self.lists is not None} != {self.layout == "realblur"}:
+            raise ConfigError("the layout realblur needs root and lists, and no other layout has them")
+        if self.noise_free is not None and self.noise_free not in self.variants:
+            raise ConfigError(f"noise_free {self.noise_free!r} is not among variants {list(self.variants)}")
+        if self.is_custom:
+            self._require_custom()
+        for key in () if self.is_custom else ("splits", "test_sequences", "sequence"):
+            if getattr(self, key) is not None:
+                raise ConfigError(f"{key} is for custom data, of the layouts {', '.join(CUSTOM)}, not {self.layout}")
+
+    def _require_custom(self) -> None:
+        if self.archives:
+            raise ConfigError(f"the layout {self.layout} has no archives: splits says where the pictures are")
+        if not re.fullmatch(r"[A-Za-z0-9][-\w.]*", self.name):
+            raise ConfigError(f"name must be of letters, digits, - and _, got {self.name!r}")
+        require_splits(self.layout, self.splits, self.test_sequences, self.sequence)
+        made = {BLUR, NOISE_FREE} if self.layout == "photographs" else {self.variants[0]}
+        if not made.issuperset(self.variants) or len(self.variants) > len(set(self.variants)):
+            known = f"{BLUR} and {NOISE_FREE}" if len(made) > 1 else "one"
+            raise ConfigError(f"variants of the layout {self.layout} can be {known}, got {list(self.variants)}")
+        if self.synthesis is not None and (self.layout != "photographs" or self.synthesis.photographs):
+            raise ConfigError("synthesis is for the layout photographs, and names none there: splits does")
+
+    @property
+    def is_custom(self) -> bool:
+        """Whether these are custom data, not a published benchmark."""
+        return self.layout in CUSTOM
+
+    @property
+    def archive_names(self) -> tuple[str, ...]:
+        """Names of the files that the fetch stage leaves in the benchmark's folder, each for `open_archive`."""
+        if not self.is_custom:
+            return tuple(archive.name for archive in self.archives)
+        return (LISTING if self.layout in ("folders", "list") else f"{self.name}.zip",)
+
+    def stratum(self, sequence: str) -> str | None:
+        """Return the name of the stratum that the sequence belongs to, if any."""
+        strata = self.strata
+        if strata is None and self.layout == "photographs":
+            strata = {name: f"*_{name}" for name in (self.synthesis or SynthesisParams()).strata}
+        matches = (name for name, pattern in (strata or {}).items() if fnmatchcase(sequence, pattern))
+        return next(matches, None)
+
+
+def read_benchmark(folder: Path, name: str) -> Benchmark:
+    """Read the manifest `folder/name.yaml`.
+
+    Raises:
+        ConfigError: no such benchmark (the known ones are named), or a manifest with wrong keys or values.
+    """
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml"))) or "none"
+        raise ConfigError(f"there is no benchmark {name!r}: {folder} knows {known}")
+    values = read_yaml(path)
+    benchmark = parse(Benchmark, values, where=str(path))
+    if not benchmark.is_custom and isinstance(values, Mapping):
+        _require_keys(values, PUBLISHED_KEYS, f"{path}: ")
+        _require_keys(values.get("synthesis") or dict.fromkeys(SYNTHESIS_KEYS), SYNTHESIS_KEYS, f"{path}: synthesis.")
+    if benchmark.name != name:
+        raise ConfigError(f"{path}: name must be {name!r} like the file's, got {benchmark.name!r}")
+    return benchmark
+
+
+SYNTHESIS_KEYS = tuple(key.name for key in fields(SynthesisParams))
+
+
+def _require_keys(values: Mapping[str, object], keys: tuple[str, ...], where: str) -> None:
+    """Check that a published benchmark leaves nothing to a default: those are for custom data."""
+    for key in keys:
+        if key not in values:
+            raise ConfigError(f"{where}{key} is missing: add it")

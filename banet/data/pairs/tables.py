@@ -1,0 +1,143 @@
+"""Custom pairs in Parquet tables: a row a pair, its columns `blurred` and `sharp` encoded images.
+
+A column of images is binary, or the struct of bytes and path that Hugging Face writes. `sequence` and `name` are
+optional; without them the path in the struct names sequence and frame, and without that the row's number.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from banet.data.archives.safety import summary
+from banet.data.images.codec import decode, encode_png
+from banet.data.images.image_files import find_files, plain, sequence_of
+from banet.data.names import BLURRED, SEQUENCE, SHARP
+from banet.errors import DataError
+
+NAME = "name"
+PNG = b"\x89PNG\r\n\x1a\n"
+ROWS_AT_ONCE = 4  # pairs of images held
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableTask:
+    """A pair out of a table."""
+
+    split: str
+    sequence: str
+    frame: str
+    images: dict[str, bytes]  # by kind, encoded in any format
+    where: str  # names the row
+
+    def encoded(self) -> dict[str, bytes]:
+        """The images as PNG: as they are if they are PNG."""
+        return {kind: self._png(content, kind) for kind, content in self.images.items()}
+
+    def _png(self, content: bytes, kind: str) -> bytes:
+        return content if content.startswith(PNG) else encode_png(decode(content, f"{self.where}, {kind}"))
+
+
+def find_tables(path: Path) -> list[Path]:
+    """The table, or those of a folder in the order of their names.
+
+    Raises:
+        DataError: none is there, or one lacks the columns.
+    """
+    files = [path] if path.is_file() else [path / name for name in find_files(path, {".parquet"}, "Parquet tables")]
+    for file in files:
+        with _open(file) as table:
+            for column in (BLURRED, SHARP):
+                _require_images(file, table.schema_arrow, column)
+    return files
+
+
+def read_names(files: list[Path], split: str, pattern: str | None) -> list[tuple[str, str]]:
+    """Sequence and frame of every row, in order; the images are not read.
+
+    Raises:
+        DataError: a damaged table, or names that do not match the pattern.
+    """
+    names: list[tuple[str, str]] = []
+    for file in files:
+        with _open(file) as table:
+            schema = table.schema_arrow
+            wanted = [column for column in (SEQUENCE, NAME) if column in schema.names]
+            if NAME not in wanted and _has(schema.field(BLURRED).type, "path"):
+                wanted.append(f"{BLURRED}.path")
+            rows = _rows(table, file, wanted, 1024) if wanted else ({} for _ in range(table.metadata.num_rows))
+            names += [_named(row, number, split, pattern) for number, row in enumerate(rows, len(names) + 1)]
+    return names
+
+
+def table_tasks(files: list[Path], places: list[tuple[str, str, str]], variant: str) -> Iterator[TableTask]:
+    """Give the pairs of tables in order; a few rows are in memory at once.
+
+    Args:
+        files: the tables.
+        places: split, sequence and frame of every row.
+        variant: kind of image that the blurred ones are.
+
+    Raises:
+        DataError: rows without an image, all in one line, after the last good pair before them.
+    """
+    left = iter(places)
+    problems: list[str] = []
+    for file in files:
+        with _open(file) as table:
+            for number, row in enumerate(_rows(table, file, [BLURRED, SHARP], ROWS_AT_ONCE), 1):
+                split, sequence, frame = next(left)
+                images = {variant: _bytes(row[BLURRED]), SHARP: _bytes(row[SHARP])}
+                where = f"{file} row {number}"
+                problems += [f"{where} has no image {kind}" for kind, content in images.items() if not content]
+                if not problems:
+                    yield TableTask(split=split, sequence=sequence, frame=frame, images=images, where=where)
+    if problems:
+        raise DataError(summary(problems))
+
+
+def _open(file: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(file, buffer_size=2**20, pre_buffer=False)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{file} is no Parquet table, or a damaged one ({_line(error)})") from None
+
+
+def _rows(table: pq.ParquetFile, file: Path, columns: list[str], at_once: int) -> Iterator[dict[str, Any]]:
+    try:
+        for batch in table.iter_batches(at_once, columns=columns):
+            yield from batch.to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{file} is damaged ({_line(error)})") from None
+
+
+def _require_images(file: Path, schema: pa.Schema, column: str) -> None:
+    if column not in schema.names:
+        raise DataError(f"{file} has no column {column!r}: it has {', '.join(schema.names)}")
+    kind = schema.field(column).type
+    if _has(kind, "bytes"):
+        kind = kind.field("bytes").type
+    if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
+        raise DataError(f"{file}: {column} is {kind}: it must be encoded images, binary or a struct of bytes and path")
+
+
+def _has(kind: pa.DataType, field: str) -> bool:
+    return bool(pa.types.is_struct(kind)) and int(kind.get_field_index(field)) >= 0
+
+
+def _named(row: dict[str, Any], number: int, split: str, pattern: str | None) -> tuple[str, str]:
+    image = row.get(BLURRED) or {}
+    name = PurePosixPath(str(row.get(NAME) or image.get("path") or f"{number:06d}"))
+    sequence = plain(str(row.get(SEQUENCE) or ""), "")
+    return sequence or sequence_of(name, split, pattern), plain(name.stem)
+
+
+def _bytes(value: Any) -> bytes:  # noqa: ANN401
+    return (value.get("bytes") if isinstance(value, dict) else value) or b""
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())

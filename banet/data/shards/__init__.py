@@ -1,0 +1,1 @@
+"""Shards: a benchmark as Parquet, written once, read at random."""

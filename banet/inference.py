@@ -1,0 +1,86 @@
+"""Restoring images of any size with a trained network."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from banet.errors import DataError
+from banet.image import Image, require_image
+
+SMALLEST = 8  # pixels a side
+
+
+def restore(model: nn.Module, image: Image) -> Image:
+    """Return the restored image: uint8 RGB (H, W, 3) in, the same out, from 8x8 up, in one pass over the whole image.
+
+    Raises:
+        DataError: not a uint8 RGB image, or smaller than 8x8.
+    """
+    require_image(image)
+    if min(image.shape[:2]) < SMALLEST:
+        H, W = image.shape[:2]
+        raise DataError(f"the image is {H}x{W} (height x width), the network restores from {SMALLEST}x{SMALLEST} up")
+    parameter = next(model.parameters(), torch.empty(0))
+    with torch.inference_mode():
+        return to_image(model(to_tensor(image).to(device=parameter.device, dtype=parameter.dtype)))
+
+
+def fastest_device(*, gpus: bool = True) -> str:
+    """Return "cuda" where torch finds a GPU and GPUs are to be used, else "cpu"."""
+    return "cuda" if gpus and torch.cuda.is_available() else "cpu"
+
+
+@contextmanager
+def deterministic_convolutions() -> Iterator[None]:
+    """Let a GPU compute convolutions in the arithmetic of their type, and always alike, as scores need it.
+
+    By default it takes TF32 for float32, which keeps ten bits of each factor.
+    """
+    with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+        yield
+
+
+def restore_sub_images(model: nn.Module, image: Image, *, grid: tuple[int, int] = (2, 4)) -> Image:
+    """Restore an image part by part and put the parts together: SA* and BA* of Table 9, on eight sub-images.
+
+    The parts do not overlap, and differ by one pixel a side at most. Each is restored as an image of its own, so that
+    attention sees no further than its part, and the seams may show.
+
+    Args:
+        model: as for `restore`.
+        image: uint8 RGB (H, W, 3).
+        grid: into how many the shorter and the longer side are cut; 720x1280 and 1280x720 give eight parts each
+            whose longer side is 360, by default. The width of a square image counts as its longer side.
+
+    Raises:
+        DataError: not a uint8 RGB image, or too small for parts of 8x8.
+    """
+    require_image(image)
+    H, W = image.shape[:2]
+    rows, columns = grid if H <= W else grid[::-1]
+    if min(grid) < 1 or min(H // rows, W // columns) < SMALLEST:
+        raise DataError(
+            f"the image is {H}x{W} (height x width): it cannot be cut into {rows}x{columns} parts of at least "
+            f"{SMALLEST}x{SMALLEST}: cut it into fewer, or restore it whole"
+        )
+    restored = np.empty_like(image)
+    for top, bottom in pairwise(H * i // rows for i in range(rows + 1)):
+        for left, right in pairwise(W * i // columns for i in range(columns + 1)):
+            restored[top:bottom, left:right] = restore(model, image[top:bottom, left:right])
+    return restored
+
+
+def to_tensor(image: Image) -> Tensor:
+    """uint8 (H, W, 3) to float32 (1, 3, H, W) in [0, 1]."""
+    own = np.array(image, order="C")  # images of shards are read-only views of the file: torch warns of those
+    return torch.from_numpy(own).permute(2, 0, 1).unsqueeze(0).float() / 255
+
+
+def to_image(x_1CHW: Tensor) -> Image:
+    """Float (1, 3, H, W) to uint8 (H, W, 3): clamped to [0, 1], half rounded up as the papers' scripts do."""
+    levels = (x_1CHW.detach().float().clamp(0, 1) * 255 + 0.5).floor().to(torch.uint8)
+    return levels.squeeze(0).permute(1, 2, 0).cpu().numpy()

@@ -1,0 +1,69 @@
+"""The program inside a registered version: MLflow runs this file when it logs and when it loads one.
+
+It is never imported: MLflow's models-from-code executes it in place of a pickled object. A version carries this file,
+the modules of `banet` that it names (`code/`), and the weights (`artifacts/weights/`).
+"""
+
+import base64
+from pathlib import Path
+
+import mlflow
+import numpy as np
+from mlflow.pyfunc import PythonModel, PythonModelContext
+
+from banet.data.images.codec import decode, encode_png
+from banet.errors import DataError
+from banet.image import Image
+from banet.inference import restore
+from banet.model.network import BANet
+from banet.model.weights import load_weights
+
+
+class Restoring:
+    """Restores an image, or a list of them, each as the kind it came as.
+
+    An image is a uint8 RGB array (H, W, 3), or a PNG or JPEG as bytes; bytes give a PNG. Base64 text, as a scoring
+    server's JSON brings it, counts as bytes. Sizes may differ within a list.
+
+    `predict` stands beside `PythonModel`, not in a subclass's body: there MLflow would check it against its type hint
+    and admit lists alone. A declared signature instead of the hint's would turn a bare array into a data frame.
+    """
+
+    model: BANet
+
+    def predict(
+        self, context: PythonModelContext, model_input: list[bytes | np.ndarray]
+    ) -> list[bytes | np.ndarray] | bytes | np.ndarray:
+        """Restore one image, or each of a list."""
+        if isinstance(model_input, list):
+            return [self._one(image) for image in model_input]
+        return self._one(model_input)
+
+    def _one(self, image: Image | bytes | str) -> Image | bytes:
+        if isinstance(image, str):
+            image = _bytes_of(image)
+        if isinstance(image, bytes | bytearray | memoryview):
+            return encode_png(restore(self.model, decode(bytes(image), "the image")))
+        return restore(self.model, image)
+
+
+def _bytes_of(text: str) -> bytes:
+    try:
+        return base64.b64decode(text)
+    except ValueError:
+        raise DataError("the image is text that is not base64: give the bytes of a PNG or JPEG file") from None
+
+
+class ModelOfRecord(Restoring, PythonModel):  # type: ignore[misc]  # mlflow has no types
+    """A network with its weights behind MLflow's pyfunc interface.
+
+    It runs on the CPU, or where `mlflow.pyfunc.load_model(…, model_config={"device": "cuda"})` says.
+    """
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Read the weights that the version carries."""
+        device = context.model_config["device"]
+        self.model = load_weights(Path(context.artifacts["weights"])).to(device)
+
+
+mlflow.models.set_model(ModelOfRecord())

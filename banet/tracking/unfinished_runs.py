@@ -1,0 +1,87 @@
+"""Training runs that were cut off: found by what they were a function of, continued on purpose."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from banet.errors import ConfigError
+from banet.tracking.registry import none_if_missing
+from banet.tracking.runs import EXPERIMENT, FINGERPRINT, GIT_COMMIT, metric_history
+from banet.tracking.store import Store
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+INPUTS = "fingerprint.inputs"  # tag: digest of parameters and data
+CODE = "fingerprint.code"  # tag: JSON, file: first digits of its digest; MLflow's tags hold 8000 characters
+CONTINUED_WITH = "fingerprint.continued_with"  # tag: JSON as CODE, of the code that a run was continued with
+_DIGITS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnfinishedRun:
+    """A run that has not finished: it still runs, failed or was killed."""
+
+    run_id: str
+    fingerprint: str
+    inputs: str  # digest of parameters and data
+    code: Mapping[str, str]  # first digits of each deciding file's digest
+    step: int  # of its last validation, where it has a checkpoint; 0 before the first
+    commit: str | None
+
+
+def code_tags(inputs: str, code: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags by which a run is found again after an edit."""
+    return {INPUTS: inputs, CODE: _shortened(code)}
+
+
+def find_unfinished(store: Store, inputs: str) -> tuple[UnfinishedRun, ...]:
+    """Return the unfinished training runs of these parameters and data, newest first."""
+    client = store.client()
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is None:
+        return ()
+    found = client.search_runs(
+        [experiment.experiment_id],
+        f"tags.`{INPUTS}` = '{inputs}' and attributes.status != 'FINISHED'",
+        order_by=["attributes.start_time DESC"],
+    )
+    return tuple(_described(store, run) for run in found)
+
+
+def get_unfinished(store: Store, run_id: str) -> UnfinishedRun:
+    """Return one unfinished training run.
+
+    Raises:
+        ConfigError: there is no such run, it is no training run, or it has finished.
+    """
+    run = none_if_missing(lambda: store.client().get_run(run_id))
+    if run is None or INPUTS not in run.data.tags:
+        raise ConfigError(
+            f"cluster.resume: {store.shown} knows no training run {run_id}: set it to null, or correct it"
+        )
+    if run.info.status == "FINISHED":
+        raise ConfigError(f"cluster.resume: the run {run_id} has finished: set it to null to train afresh")
+    return _described(store, run)
+
+
+def note_continuation(store: Store, run_id: str, code: Mapping[str, str]) -> None:
+    """Record the code that a run was continued with: its weights are those of two versions."""
+    store.client().set_tag(run_id, CONTINUED_WITH, _shortened(code))
+
+
+def _described(store: Store, run: "Run") -> UnfinishedRun:
+    run_id = str(run.info.run_id)
+    return UnfinishedRun(
+        run_id=run_id,
+        fingerprint=run.data.tags[FINGERPRINT],
+        inputs=run.data.tags[INPUTS],
+        code=json.loads(run.data.tags.get(CODE, "{}")),
+        step=max(metric_history(store, run_id, "validation_psnr"), default=0),
+        commit=run.data.tags.get(GIT_COMMIT),
+    )
+
+
+def _shortened(code: Mapping[str, str]) -> str:
+    return json.dumps({file: digest[:_DIGITS] for file, digest in code.items()}, separators=(",", ":"))

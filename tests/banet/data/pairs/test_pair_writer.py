@@ -1,0 +1,78 @@
+"""Pairs written by several processes: in order, a few at a time, and errors keep their line."""
+
+import multiprocessing
+import os
+import signal
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from banet.data.pairs.pair_writer import add_to_folder, add_to_zip, write_pairs
+from banet.errors import DataError, ResourceError
+
+
+@dataclass(frozen=True)
+class Task:
+    frame: str
+    fault: str = ""
+    split: str = "train"
+    sequence: str = "s"
+
+    def encoded(self) -> dict[str, bytes]:
+        if self.fault == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.fault:
+            raise DataError(f"{self.frame} is {self.fault}")
+        return {"blur": self.frame.encode(), "sharp": b"s"}
+
+
+def counted(count: int, asked: list[int]) -> Iterator[Task]:
+    for i in range(count):
+        asked.append(i)
+        yield Task(frame=str(i))
+    yield Task(frame=str(count), fault="grey")
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_pairs_come_in_order_a_few_at_a_time_until_one_fails(
+    processes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(multiprocessing, "cpu_count", lambda: processes)
+    asked: list[int] = []
+    ahead: list[int] = []
+    names: list[str] = []
+    with pytest.raises(DataError, match=r"^12 is grey$"):
+        write_pairs(
+            counted(12, asked),
+            lambda name, _: names.append(name),
+            on_progress=lambda done, _: ahead.append(len(asked) - done),
+        )
+    assert max(ahead) < 2 * processes
+    assert names == [f"train/s/{kind}/{frame}.png" for frame in range(12) for kind in ("blur", "sharp")]
+
+
+def test_files_go_into_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multiprocessing, "cpu_count", lambda: 1)
+    assert write_pairs([Task("1"), Task("2")], add_to_folder(tmp_path), total=2) == 2
+    assert (tmp_path / "train/s/blur/2.png").read_bytes() == b"2"
+    assert len(list(tmp_path.rglob("*.png"))) == 4
+
+
+def test_a_zip_is_stored_without_a_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multiprocessing, "cpu_count", lambda: 1)
+    reports: list[tuple[int, int | None]] = []
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        write_pairs([Task("1"), Task("2")], add_to_zip(archive, "a"), on_progress=lambda *said: reports.append(said))
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert archive.namelist()[:2] == ["a/train/s/blur/1.png", "a/train/s/sharp/1.png"]
+        assert {(info.date_time[0], info.compress_type) for info in archive.infolist()} == {(1980, zipfile.ZIP_STORED)}
+    assert reports == [(1, None), (2, None)]
+
+
+def test_a_killed_process_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multiprocessing, "cpu_count", lambda: 2)
+    with pytest.raises(ResourceError, match="a process that made pairs was killed: is there memory enough"):
+        write_pairs([Task("1"), Task("2", fault="killed"), Task("3")], add_to_folder(tmp_path))

@@ -1,0 +1,74 @@
+"""Work spread over Ray: in order, with little under way, and an expected error as itself."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from banet.errors import DataError
+
+pytestmark = pytest.mark.distributed
+
+
+def slow_first(item: int) -> int:
+    import time
+
+    time.sleep(0.3 if item == 0 else 0)
+    return item * item
+
+
+def fails_at_three(item: int) -> int:
+    if item == 3:
+        raise DataError("three is damaged")
+    if item == 4:
+        raise OSError(28, "No space left on device")
+    return item
+
+
+def dies_once(mark: Path) -> int:
+    if not mark.exists():
+        mark.touch()
+        os._exit(1)
+    return os.getpid()
+
+
+@pytest.fixture
+def spread(ray_session: None) -> Callable[..., Iterator[int]]:
+    from banet.ray_session import map_here
+
+    return map_here
+
+
+def test_results_come_in_order_and_items_are_taken_only_as_needed(spread: Callable[..., Iterator[int]]) -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for i in range(50):
+            taken.append(i)
+            yield i
+
+    results = spread(slow_first, items())
+    assert next(results) == 0
+    assert len(taken) == 6  # two for each of Ray's three cores
+    assert list(results) == [i * i for i in range(1, 50)]
+
+
+def test_an_expected_error_comes_out_as_itself(spread: Callable[..., Iterator[int]]) -> None:
+    results = spread(fails_at_three, range(10))
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(DataError, match=r"^three is damaged$"):
+        next(results)
+    with pytest.raises(OSError, match="No space left"):
+        list(spread(fails_at_three, [4]))
+
+
+def test_an_item_whose_process_was_killed_is_done_again(spread: Callable[..., Iterator[int]], tmp_path: Path) -> None:
+    assert next(spread(dies_once, [tmp_path / "mark"])) != os.getpid()
+
+
+def test_what_is_left_is_cancelled(spread: Callable[..., Iterator[int]]) -> None:
+    results = spread(slow_first, range(10))
+    next(results)
+    results.close()  # type: ignore[attr-defined]
+    assert list(spread(slow_first, [5])) == [25]

@@ -1,0 +1,88 @@
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from banet.closure import closure
+from banet.data.images.codec import decode, write_image
+from banet.inference import restore
+from banet.model.weights import load_weights
+from banet.tracking.pyfunc_package import PROGRAM
+from banet.tracking.registry import register
+from banet.tracking.store import Store
+
+# A process that knows mlflow, numpy and the address, and finds neither this repository nor the upper floors' tools.
+FRESH = """
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+import numpy as np
+
+sys.meta_path = [finder for finder in sys.meta_path if "__editable__" not in getattr(finder, "__module__", "")]
+sys.path = [entry for entry in sys.path if not (Path(entry) / "banet").is_dir()]
+assert find_spec("banet") is None
+sys.modules.update(dict.fromkeys(("ray", "dvc", "prefect", "hydra"), None))
+
+import mlflow
+
+model = mlflow.pyfunc.load_model("models:/banet-fresh@candidate")
+folder = Path(sys.argv[1])
+array, png = np.load(folder / "in.npy"), (folder / "in.png").read_bytes()
+one, encoded, several = model.predict(array), model.predict(png), model.predict([png, array[:8, :9]])
+assert type(several[0]) is bytes and several[1].shape == (8, 9, 3)
+assert several[0] == encoded
+np.save(folder / "out.npy", one)
+(folder / "out.png").write_bytes(encoded)
+try:
+    model.predict(array.astype(np.float32))
+except Exception as error:
+    print(error)
+
+import banet
+
+assert "mlartifacts" in banet.__file__
+assert model.metadata.signature is not None
+"""
+
+
+def test_program_without_this_repository_restores_arrays_and_bytes(
+    store: Store, weights: Callable[[int], Path], tmp_path: Path
+) -> None:
+    folder = weights(1)
+    register(store, folder, name="banet-fresh", run_id="")
+    image = np.random.default_rng(0).integers(0, 256, (37, 21, 3), dtype=np.uint8)
+    np.save(tmp_path / "in.npy", image)
+    write_image(tmp_path / "in.png", image)
+    environment = {
+        **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        "MLFLOW_TRACKING_URI": store.uri,
+        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", FRESH, str(tmp_path)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    expected = restore(load_weights(folder), image)
+    assert np.array_equal(np.load(tmp_path / "out.npy"), expected)
+    assert np.array_equal(decode((tmp_path / "out.png").read_bytes(), "out.png"), expected)
+    assert "must be uint8 RGB" in done.stdout  # a float image is refused, not guessed at
+    assert done.stderr == ""
+
+
+def test_only_the_modules_that_restoring_needs_are_packed() -> None:
+    used = {str(file.relative_to("banet")) for file in closure(PROGRAM)}
+    assert {"__init__.py", "inference.py", "image.py", "data/images/codec.py", "model/network.py"} <= used
+    assert not {file for file in used if file.startswith(("train", "data/shards", "metrics"))}
+    assert {file for file in used if file.startswith("tracking")} <= {
+        "tracking/__init__.py",
+        "tracking/pyfunc_model.py",
+    }
