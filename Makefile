@@ -17,8 +17,9 @@ demo: $(BIN)/installed
 	@dvc repro
 	@python -m pipelines.stages.show
 
+# Two processes of one thread each: torch's threads would wait for one another's cores.
 test: $(BIN)/installed
-	@python -m pytest
+	@OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadgroup
 
 check: $(BIN)/installed
 	@ruff check .

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 from cyclopts import App, CycloptsError, Parameter
 
-from banet import __version__
 from banet.commands.evaluate import evaluate
 from banet.commands.registry import models, promote, register
 from banet.commands.restore import deblur, explain
@@ -19,7 +18,7 @@ from banet.errors import BanetError
 app = App(
     name="banet",
     help="Restore motion-blurred photographs, and score and keep the networks that do it.",
-    version=__version__,
+    version_flags=(),
     help_format="plaintext",
     default_parameter=Parameter(negative=()),
 )

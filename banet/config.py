@@ -1,6 +1,6 @@
-"""Configuration read once, checked completely: plain mappings in, frozen dataclasses out.
+"""The configuration, read once and checked completely: plain mappings in, frozen dataclasses out.
 
-`params.yaml` is parsed here and nowhere else; below, every function takes the section it needs.
+`params.yaml` is parsed only here; other functions take the section they need.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from banet.parsing import parse, read_yaml
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidationParams:
-    """Which training data is held out to choose the best weights and the champion."""
+    """The training data held out to choose the best weights and the champion."""
 
     sequences: tuple[str, ...]  # whole sequences, names or patterns such as `rocket_*`
 
@@ -30,9 +30,9 @@ class BenchmarkParams:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardParams:
-    """How benchmarks are kept."""
+    """How benchmarks are stored."""
 
-    storage: Literal["raw", "compact"]  # raw: fastest to read; compact: about a third of the bytes, as lossless
+    storage: Literal["raw", "compact"]  # raw: fastest to read; compact: about a third of the bytes, also lossless
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,27 +40,27 @@ class LossParams:
     """Eq. (8)."""
 
     fft_weight: float  # lambda; the paper's 0.01
-    fft_norm: Literal["backward", "ortho"] = "backward"  # ortho: lambda's weight does not grow with the crop's side
+    fft_norm: Literal["backward", "ortho"] = "backward"  # ortho: the effect of lambda does not grow with the crop size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseParams:
-    """One phase of training: fresh Adam state and schedule, the weights of the phase before."""
+    """One phase of training: new Adam state and schedule, the weights of the previous phase."""
 
     steps: int | None = None  # optimizer steps; either this or epochs
     epochs: int | None = None  # passes over the training pairs
     crop: int  # side of the square training crop, pixels
-    batch_size: int  # pairs an optimizer step, summed over workers
+    batch_size: int  # pairs per optimizer step, summed over workers
     lr_start: float  # Sec. 4.1: 1.0e-4
     lr_end: float  # Sec. 4.1: 1.0e-7
     warmup_steps: int = 0  # linear from zero to lr_start
     schedule: Literal["cosine"] = "cosine"  # stepped every optimizer step; reaches lr_end at the last
     optimizer: Literal["adam"] = "adam"  # Sec. 4.1: betas 0.9, 0.999
-    clip_norm: float | None = None  # largest gradient norm; none in the paper
+    clip_norm: float | None = None  # maximum gradient norm; not in the paper
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.epochs is None):
-            raise ConfigError("a phase has either steps or epochs, exactly one of them")
+            raise ConfigError("a phase has exactly one of steps and epochs")
         for key in ("steps", "epochs", "crop", "batch_size"):
             value = getattr(self, key)
             if value is not None and value < 1:
@@ -93,19 +93,22 @@ class RecipeParams:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterParams:
-    """Where it is trained; the result does not depend on it beyond the order of floating-point sums."""
+    """Where the model is trained; this changes the result only by the order of floating-point sums."""
 
     workers: int  # DDP processes
     cpus_per_worker: float  # logical CPUs of Ray; the data stream needs one more in all
     gpus_per_worker: float
-    shards: str | None = None  # where all nodes see them, a folder or URI (s3://…); train copies the shards there
+    shards: str | None = None  # a folder or URI (s3://…) that all nodes can read; train copies the shards there
     resume: str | None = None  # MLflow id of an unfinished run to continue although its code has changed since
 
     def __post_init__(self) -> None:
         if self.workers < 1:
             raise ConfigError(f"cluster.workers must be at least 1, got {self.workers}")
         if self.cpus_per_worker <= 0 or self.gpus_per_worker < 0:
-            raise ConfigError("cluster.cpus_per_worker must be above 0 and gpus_per_worker not below")
+            raise ConfigError(
+                "cluster.cpus_per_worker must be above 0 and cluster.gpus_per_worker at least 0, "
+                f"got {self.cpus_per_worker} and {self.gpus_per_worker}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,13 +139,13 @@ def read_params(path: Path) -> Params:
     """Read `params.yaml`.
 
     Raises:
-        ConfigError: unknown, missing or mistyped keys, values out of range, or no readable YAML, in one line.
+        ConfigError: unknown, missing or mistyped keys, values out of range, or a file that is not YAML, in one line.
     """
     return parse(Params, read_yaml(path), where=path.name)
 
 
 def read_model_config(path: Path) -> BANetConfig:
-    """Read one file of `conf/model/`, with the files that its `defaults` name.
+    """Read one file of `conf/model/` and the files named by its `defaults`.
 
     Raises:
         ConfigError: as `read_params`.

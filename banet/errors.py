@@ -1,4 +1,4 @@
-"""What a user can do wrong, and what can fail beside the program: one line each, naming the thing and the remedy."""
+"""Expected errors, from wrong input to failing services: one line each, with what is wrong and the remedy."""
 
 
 class BanetError(Exception):
@@ -12,18 +12,18 @@ class ConfigError(BanetError):
 
 
 class DataError(BanetError):
-    """A benchmark, archive, shard or image is missing, damaged or not what was expected."""
+    """A benchmark, archive, shard or image is missing, damaged or of the wrong kind."""
 
 
 class ModelError(BanetError):
-    """Weights or a model's configuration are missing, damaged or do not fit each other."""
+    """Weights or the configuration of a model are missing, damaged or do not match."""
 
 
 class ResourceError(BanetError):
-    """The machine or cluster has less than the run needs."""
+    """The machine or cluster lacks resources that the run needs."""
 
 
 class ServiceError(BanetError):
-    """A server does not answer: nothing the user typed is wrong, so this is a failure (1) and not bad input (2)."""
+    """A server does not answer: a failure (exit status 1) rather than bad input (2)."""
 
     exit_status = 1

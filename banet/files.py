@@ -1,4 +1,4 @@
-"""Files that are whole or absent: nothing half-written carries a final name."""
+"""Files that are complete or absent: nothing half-written gets its final name."""
 
 import errno
 import glob
@@ -16,7 +16,7 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 @contextmanager
 def writing_to(folder: Path, note: str = "") -> Iterator[None]:
-    """Turn what the disk of a folder says into one line; `note` ends the line about a full one.
+    """Turn errors of the disk of a folder into one line; `note` ends the line about a full disk.
 
     Raises:
         ResourceError: the disk is full, or cannot be used.
@@ -31,7 +31,7 @@ def writing_to(folder: Path, note: str = "") -> Iterator[None]:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Give a name beside `path` to write to; it becomes `path` when the block ends well, and goes when it fails."""
+    """Yield a temporary path to write to; it becomes `path` if the block succeeds and is removed if it fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -43,7 +43,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Give a folder beside `path` to fill; it replaces `path` when the block ends well, and goes when it fails."""
+    """Yield a temporary folder to fill; it replaces `path` if the block succeeds and is removed if it fails."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     _remove_left(path)
     partial.mkdir(parents=True)
@@ -56,7 +56,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def _remove_left(path: Path) -> None:
-    """Remove what killed processes have left beside a folder: a benchmark's shards are many gigabytes."""
+    """Remove what killed processes left of a folder: the shards of a benchmark are many gigabytes."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         number = left.name.removesuffix(".part").rpartition(".")[2]
         if number.isdecimal() and (int(number) == os.getpid() or not _runs(int(number))):
@@ -64,23 +64,23 @@ def _remove_left(path: Path) -> None:
 
 
 def _runs(number: int) -> bool:
-    """Whether a process of this number runs on this machine."""
+    """Whether a process with this number is running on this machine."""
     try:
         os.kill(number, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # somebody else's
+    except OSError:  # it belongs to somebody else
         pass
     return True
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write bytes, or text as UTF-8, under the final name only when they are all on disk."""
+    """Write bytes, or text as UTF-8; the file gets its name when it is complete."""
     with whole_file(path) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-def sha256_of(path: Path) -> "hashlib._Hash":
-    """The running SHA-256 of a file, so that more can be added."""
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, hexadecimal."""
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256")
+        return hashlib.file_digest(stream, "sha256").hexdigest()

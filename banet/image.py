@@ -1,4 +1,4 @@
-"""Images at the public border: RGB, uint8, (H, W, 3)."""
+"""Images as the public functions take and return them: RGB, uint8, (H, W, 3)."""
 
 from typing import Any
 
@@ -24,8 +24,17 @@ def require_image(image: Image, what: str = "the image") -> Image:
     return array
 
 
+def require_same_size(restored: Image, sharp: Image) -> None:
+    """Raise DataError unless both images are uint8 RGB (H, W, 3) of one size."""
+    for name, image in (("restored", restored), ("sharp", sharp)):
+        require_image(image, f"the {name} image")
+    if restored.shape != sharp.shape:
+        sizes = " and the sharp one ".join(f"{image.shape[0]}x{image.shape[1]}" for image in (restored, sharp))
+        raise DataError(f"the restored image is {sizes} (height x width): score images of one size")
+
+
 def _remedy(array: npt.NDArray[Any]) -> str:
-    """Say what the wrong array seems to be, and what to do."""
+    """Say what the wrong array seems to be, and how to correct it."""
     remedies = []
     match array.shape:
         case _ if 0 in array.shape:
@@ -43,7 +52,7 @@ def _remedy(array: npt.NDArray[Any]) -> str:
         case (_, _, _, _):
             remedies.append("a batch: give one image at a time")
         case _:
-            return "that is no image"
+            return "that is not an image"
     if array.dtype == np.uint16:
         remedies.append("16 bit: scale it to 0 to 255, round it and convert it to uint8")
     elif array.dtype.kind == "f":

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from banet.errors import DataError
 from banet.image import Image, require_image
 
-SMALLEST = 8  # pixels a side
+SMALLEST = 8  # pixels per side
 
 
 def restore(model: nn.Module, image: Image) -> Image:
@@ -20,52 +20,60 @@ def restore(model: nn.Module, image: Image) -> Image:
     Raises:
         DataError: not a uint8 RGB image, or smaller than 8x8.
     """
-    require_image(image)
-    if min(image.shape[:2]) < SMALLEST:
-        H, W = image.shape[:2]
+    with torch.inference_mode():
+        return to_image(model(network_input(model, image)))
+
+
+def network_input(model: nn.Module, image: Image) -> Tensor:
+    """Return the image as the model takes it: (1, 3, H, W) in [0, 1], of the type and on the device of its weights.
+
+    Raises:
+        DataError: not a uint8 RGB image, or smaller than 8x8.
+    """
+    H, W = require_image(image).shape[:2]
+    if min(H, W) < SMALLEST:
         raise DataError(f"the image is {H}x{W} (height x width), the network restores from {SMALLEST}x{SMALLEST} up")
     parameter = next(model.parameters(), torch.empty(0))
-    with torch.inference_mode():
-        return to_image(model(to_tensor(image).to(device=parameter.device, dtype=parameter.dtype)))
+    return to_tensor(image).to(device=parameter.device, dtype=parameter.dtype)
 
 
 def fastest_device(*, gpus: bool = True) -> str:
-    """Return "cuda" where torch finds a GPU and GPUs are to be used, else "cpu"."""
+    """Return "cuda" if torch finds a GPU and GPUs may be used, else "cpu"."""
     return "cuda" if gpus and torch.cuda.is_available() else "cpu"
 
 
 @contextmanager
 def deterministic_convolutions() -> Iterator[None]:
-    """Let a GPU compute convolutions in the arithmetic of their type, and always alike, as scores need it.
+    """Make a GPU compute convolutions deterministically and in full precision, as scores need.
 
-    By default it takes TF32 for float32, which keeps ten bits of each factor.
+    By default it uses TF32 for float32, which keeps ten bits of each factor.
     """
     with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
         yield
 
 
 def restore_sub_images(model: nn.Module, image: Image, *, grid: tuple[int, int] = (2, 4)) -> Image:
-    """Restore an image part by part and put the parts together: SA* and BA* of Table 9, on eight sub-images.
+    """Restore sub-images separately and put them together: SA* and BA* of Table 9, on eight sub-images.
 
-    The parts do not overlap, and differ by one pixel a side at most. Each is restored as an image of its own, so that
-    attention sees no further than its part, and the seams may show.
+    The sub-images do not overlap; their sides differ by at most one pixel. Attention sees one sub-image at a time, and
+    the seams may show.
 
     Args:
         model: as for `restore`.
         image: uint8 RGB (H, W, 3).
-        grid: into how many the shorter and the longer side are cut; 720x1280 and 1280x720 give eight parts each
-            whose longer side is 360, by default. The width of a square image counts as its longer side.
+        grid: how many sub-images along the shorter and the longer side. By default, 720x1280 and 1280x720 give eight
+            sub-images of 360x320 and 320x360. The width of a square image counts as its longer side.
 
     Raises:
-        DataError: not a uint8 RGB image, or too small for parts of 8x8.
+        DataError: not a uint8 RGB image, or too small for sub-images of 8x8.
     """
     require_image(image)
     H, W = image.shape[:2]
     rows, columns = grid if H <= W else grid[::-1]
     if min(grid) < 1 or min(H // rows, W // columns) < SMALLEST:
         raise DataError(
-            f"the image is {H}x{W} (height x width): it cannot be cut into {rows}x{columns} parts of at least "
-            f"{SMALLEST}x{SMALLEST}: cut it into fewer, or restore it whole"
+            f"the image is {H}x{W} (height x width): it cannot be cut into {rows}x{columns} sub-images of at "
+            f"least {SMALLEST}x{SMALLEST}: cut it into fewer, or restore it whole"
         )
     restored = np.empty_like(image)
     for top, bottom in pairwise(H * i // rows for i in range(rows + 1)):
@@ -76,7 +84,7 @@ def restore_sub_images(model: nn.Module, image: Image, *, grid: tuple[int, int] 
 
 def to_tensor(image: Image) -> Tensor:
     """uint8 (H, W, 3) to float32 (1, 3, H, W) in [0, 1]."""
-    own = np.array(image, order="C")  # images of shards are read-only views of the file: torch warns of those
+    own = np.array(image, order="C")  # images from shards are read-only views of a file, about which torch warns
     return torch.from_numpy(own).permute(2, 0, 1).unsqueeze(0).float() / 255
 
 

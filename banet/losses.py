@@ -1,6 +1,6 @@
 """The training losses, Eqs. (6) to (8), in the form of the released training code (docs/paper.md).
 
-They compute in float32 at least, whatever they are given: eps^2 and the transform's sums leave float16's range.
+They compute in float32 at least: eps^2 and the sums of the transform are outside the range of float16.
 """
 
 from typing import Literal
@@ -13,7 +13,7 @@ ORTHO_SCALE = 256  # the two forms of Eq. (7) are equal on crops of 256x256, for
 
 
 def charbonnier(restored_BCHW: Tensor, sharp_BCHW: Tensor) -> Tensor:
-    """Eq. (6), a scalar: the mean over all elements of sqrt(d^2 + eps^2), eps = 1e-3 (one root an element)."""
+    """Eq. (6), a scalar: the mean over all elements of sqrt(d^2 + eps^2), eps = 1e-3 (one root per element)."""
     return torch.sqrt(_difference(restored_BCHW, sharp_BCHW).square() + EPSILON**2).mean()
 
 
@@ -23,11 +23,11 @@ def fft_l1(restored_BCHW: Tensor, sharp_BCHW: Tensor, *, norm: Literal["backward
     Args:
         restored_BCHW: in [0, 1].
         sharp_BCHW: in [0, 1].
-        norm: `backward` is the unnormalised transform, as released: its scale grows with sqrt(H W), so that lambda
-            weighs twice as much on crops of 512 as on 256. `ortho` is the orthonormal one times 256: equal to
+        norm: `backward` is the unnormalised transform, as released: its scale grows with sqrt(H W), and lambda weighs
+            twice as much on crops of 512 as on 256. `ortho` is the orthonormal one times 256: equal to
             `backward` at 256x256, and of the same scale at every size.
     """
-    # the transform is linear: one instead of two
+    # the transform is linear: one is enough
     spectrum = torch.view_as_real(torch.fft.fft2(_difference(restored_BCHW, sharp_BCHW), norm=norm))
     value = spectrum.abs().mean()
     return value * ORTHO_SCALE if norm == "ortho" else value

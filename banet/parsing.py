@@ -1,4 +1,4 @@
-"""Plain mappings into frozen dataclasses, every key and type checked, with errors that name key, value and remedy."""
+"""Parsing plain mappings into frozen dataclasses, with every key and type checked and errors that name the remedy."""
 
 import dataclasses
 import types
@@ -15,10 +15,10 @@ T = TypeVar("T")
 
 
 def read_yaml(path: Path) -> object:
-    """Read one YAML file, safely.
+    """Read one YAML file with the safe loader.
 
     Raises:
-        ConfigError: the file is missing or not YAML.
+        ConfigError: the file cannot be read or is not YAML.
     """
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -29,7 +29,7 @@ def read_yaml(path: Path) -> object:
 
 
 def parse(cls: type[T], values: object, *, where: str) -> T:
-    """Make a frozen dataclass of a mapping; `where` names the source in errors, e.g. `params.yaml`.
+    """Make a frozen dataclass from a mapping; `where` names the source in errors, e.g. `params.yaml`.
 
     Raises:
         ConfigError: names the key, the value and what was expected.

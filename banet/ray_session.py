@@ -1,4 +1,4 @@
-"""Ray itself: connecting to it, and work spread over its cores with little in flight."""
+"""Ray: connecting to it, spreading work over its cores, and errors from its workers."""
 
 import logging
 from collections import deque
@@ -17,8 +17,7 @@ from banet.errors import BanetError, ServiceError
 T = TypeVar("T")
 R = TypeVar("R")
 
-
-# Ray ends workers that were idle for a second; a new one imports torch for seconds while the trainer waits.
+# Ray stops workers that were idle for a second, and the trainer would wait seconds for new ones to import torch.
 OWN_CLUSTER = {"idle_worker_killing_time_threshold_ms": 3_600_000}
 
 
@@ -29,12 +28,12 @@ def start_ray() -> None:
         ServiceError: the cluster does not answer.
     """
     if not ray.is_initialized():
-        quiet = ray.LoggingConfig(log_level="ERROR")  # the progress is ours to tell
+        quiet = ray.LoggingConfig(log_level="ERROR")  # we report progress ourselves
         try:
             ray.init(include_dashboard=False, logging_level="ERROR", logging_config=quiet, _system_config=OWN_CLUSTER)
-        except ValueError:  # there is a cluster, whose settings are its own
+        except ValueError:  # a cluster is running, with its own settings
             _connect(quiet)
-        token = Path.home() / ".ray" / "auth_token"  # Ray listens on all interfaces, and lets everybody read this
+        token = Path.home() / ".ray" / "auth_token"  # readable for all, while Ray listens on all interfaces
         if token.is_file():
             token.chmod(0o600)
 
@@ -43,67 +42,68 @@ def _connect(logging: ray.LoggingConfig) -> None:
     try:
         ray.init(logging_level="ERROR", logging_config=logging)
     except ConnectionError as error:
-        raise ServiceError(f"the Ray cluster does not answer ({' '.join(str(error).split())}): RAY_ADDRESS") from None
+        reason = " ".join(str(error).split())
+        raise ServiceError(f"the Ray cluster does not answer ({reason}): check RAY_ADDRESS") from None
 
 
 def quiet_ray_data() -> ray.data.DataContext:
-    """Return Ray Data's settings of this process, its bars and remarks turned off: the progress is ours to tell."""
+    """Return Ray Data's settings in this process with its progress bars and messages off, as we report progress."""
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
-    context.raise_original_map_exception = True  # the class of an error outlives its way
+    context.raise_original_map_exception = True  # keep the class of an error
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     return context
 
 
 def use_threads(number: int) -> None:
-    """Let OpenCV take this many threads in this process; they change times, not pixels."""
+    """Set OpenCV's number of threads in this process, which changes its speed but no pixel."""
     import cv2
 
     cv2.setNumThreads(number)
 
 
 def map_here(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """Yield `work(item)` of every item in order, made in parallel on the cores of this node, where the files lie.
+    """Yield `work(item)` for every item in order, computed in parallel on the cores of this node, which has the files.
 
-    Two items a core are under way, and no more are taken before one is done: memory does not grow with their number.
+    At most two items per core are in progress, so memory does not grow with the number of items.
 
     Args:
-        work: a function of a module, on one thread.
-        items: go to other processes, as do the results.
+        work: a module-level function, run on one thread.
+        items: sent to other processes, like the results.
 
     Raises:
-        BanetError, OSError: what `work` raised, of the first item that failed.
+        BanetError, OSError: raised by `work`, for the first item that failed.
     """
     start_ray()
     node = ray.get_runtime_context().get_node_id()
     near = NodeAffinitySchedulingStrategy(node_id=node, soft=True)
 
     def alone(item: T) -> R:
-        use_threads(1)  # the processes share the cores already
+        use_threads(1)  # the processes already share the cores
         return work(item)
 
     task = ray.remote(alone).options(num_cpus=1, scheduling_strategy=near)
     room = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
-    under_way: deque[ray.ObjectRef[R]] = deque()
+    in_progress: deque[ray.ObjectRef[R]] = deque()
     try:
         with errors_as_themselves():
             for item in items:
-                under_way.append(task.remote(item))
-                if len(under_way) >= room:
-                    yield ray.get(under_way.popleft())
-            while under_way:
-                yield ray.get(under_way.popleft())
+                in_progress.append(task.remote(item))
+                if len(in_progress) >= room:
+                    yield ray.get(in_progress.popleft())
+            while in_progress:
+                yield ray.get(in_progress.popleft())
     finally:
-        for left in under_way:
+        for left in in_progress:
             ray.cancel(left, force=True)
 
 
 @contextmanager
 def errors_as_themselves() -> Iterator[None]:
-    """Raise what stopped a worker as the error that it was, where Ray raises an account of it.
+    """Raise the original error of a worker instead of Ray's report about it.
 
     Raises:
-        BanetError, OSError: what a worker raised.
+        BanetError, OSError: raised in a worker.
     """
     try:
         yield
@@ -117,12 +117,12 @@ def errors_as_themselves() -> Iterator[None]:
 
 
 def _original(error: BaseException) -> BanetError | OSError | None:
-    """Find an expected error within what Ray has wrapped it in, once or more."""
+    """Find an expected error inside the layers that Ray has wrapped it in."""
     waiting = [error]
     for found in waiting:
         if isinstance(found, BanetError | OSError) and not isinstance(found, ray.exceptions.RayError):
             return found
-        # of tasks; of `ray.train.WorkerGroupError`; of others
+        # where tasks, `ray.train.WorkerGroupError` and other errors keep the original
         inside = [getattr(found, "cause", None), *getattr(found, "worker_failures", {}).values(), found.__cause__]
         waiting += [each for each in inside if isinstance(each, BaseException) and each not in waiting]
     return None

@@ -32,7 +32,7 @@ from loading_frames import (
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from banet.data.sharding.writer import NewPair, ShardWriter, WrittenShard, shard_name, write_shard
+from banet.data.sharding.writer import ShardWriter, WrittenShard, shard_name, write_shard
 from banet.data.shards.reader import Pair
 from banet.data.stream.ray_stream import segment_length
 from banet.ray_session import start_ray
@@ -203,11 +203,11 @@ def small_shard(folder: Path, count: int, size: int, number: int) -> WrittenShar
     """Write one shard of small random pairs, one of all held out."""
     pixels = np.random.default_rng(number).integers(0, 256, (2, count, size, size, 3), np.uint8)
 
-    def pairs() -> Iterator[NewPair]:
+    def pairs() -> Iterator[Pair]:
         for i in range(count):
             sequence = f"{number:05d}" if number or i else HELD_OUT
             named = images(pixels[0, i], pixels[1, i])
-            yield NewPair(pair=Pair(key=f"{sequence}/{i:06d}", split="train", sequence=sequence, images=named))
+            yield Pair(key=f"{sequence}/{i:06d}", split="train", sequence=sequence, images=named)
 
     return write_shard(folder / shard_name("train", number), pairs(), ("blur",), "raw")
 

@@ -16,11 +16,11 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import scipy
-import skimage
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
@@ -120,7 +120,7 @@ def main() -> None:
         "python": platform.python_version(),
         "numpy": np.__version__,
         "scipy": scipy.__version__,
-        "scikit-image": skimage.__version__,
+        "scikit-image": version("scikit-image"),
     }
     params = {"size": SIZE, "rounds": ROUNDS, "threads": 1, "clock": "process_time", "aim": AIM}
     RESULT.parent.mkdir(parents=True, exist_ok=True)

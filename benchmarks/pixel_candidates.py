@@ -9,7 +9,7 @@ import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import cv2
 import numpy as np
@@ -93,7 +93,8 @@ def differences(x: Array, axis: int) -> Array:
 def from_planes(planes: Array) -> Image:
     """G, R-G, B-G to RGB."""
     green, red, blue = planes
-    return cv2.merge((red + green, green, blue + green))
+    image: Image = cv2.merge((red + green, green, blue + green))
+    return image
 
 
 def to_planes(tile: Image) -> Array:
@@ -104,7 +105,8 @@ def to_planes(tile: Image) -> Array:
 
 def plane_sums(x: Array, rows: int, columns: int) -> Array:
     """Sums over rows and columns at once."""
-    return cv2.integral(x.reshape(-1, columns))[1:, 1:].astype(np.uint8).reshape(-1, rows, columns)
+    added: Array = cv2.integral(x.reshape(-1, columns))[1:, 1:].astype(np.uint8)
+    return added.reshape(-1, rows, columns)
 
 
 def filtered(codec: str, level: int | None, name: str, cut: tuple[int, int]) -> Arm:
@@ -177,19 +179,23 @@ def rows_crop(buffer: Encoded, top: int, left: int) -> Image:
     return image[top : top + CROP, left : left + CROP].copy()
 
 
+def decode_png(content: bytes | memoryview) -> Image:
+    """Decode a whole file."""
+    return cast(Image, cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB))
+
+
 def image_codecs() -> list[Arm]:
     """Codecs for images, over tiles."""
-    arms = []
-    for side in (64, 128, 256):
-        options = [cv2.IMWRITE_PNG_COMPRESSION, 1]
-        arms.append(
-            tiled(
-                "PNG 1 (OpenCV)",
-                (side, side),
-                lambda t, o=options: cv2.imencode(".png", t[..., ::-1], o)[1],
-                lambda b, _: cv2.imdecode(np.frombuffer(b, np.uint8), cv2.IMREAD_COLOR_RGB),
-            )
+    options = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+    arms = [
+        tiled(
+            "PNG 1 (OpenCV)",
+            (side, side),
+            lambda t: cv2.imencode(".png", t[..., ::-1], options)[1],
+            lambda b, _: decode_png(b),
         )
+        for side in (64, 128, 256)
+    ]
     if importlib.util.find_spec("imagecodecs") is None:
         return arms
     import imagecodecs as ic
@@ -197,8 +203,12 @@ def image_codecs() -> list[Arm]:
     def planes(tile: Image) -> Array:
         return np.ascontiguousarray(tile.transpose(2, 0, 1)).reshape(-1, tile.shape[1])
 
+    def without_shape(decode: Callable[[memoryview], Image]) -> Callable[[memoryview, Shape], Image]:
+        return lambda packed, _: decode(packed)
+
     def from_rows(planes: Array) -> Image:
-        return cv2.merge(list(planes.reshape(PLANES, -1, planes.shape[1])))
+        image: Image = cv2.merge(list(planes.reshape(PLANES, -1, planes.shape[1])))
+        return image
 
     codecs: dict[str, tuple[Any, Any]] = {
         "PNG 1 (libpng)": (lambda t: ic.png_encode(t, level=1), ic.png_decode),
@@ -214,7 +224,7 @@ def image_codecs() -> list[Arm]:
     }
     cuts = {"QOI": [(64, 64), (128, 128), (32, 1280)], "WebP lossless": [(128, 128), (256, 256)]}
     for name, (encode, decode) in codecs.items():
-        arms += [tiled(name, cut, encode, lambda b, _, d=decode: d(b)) for cut in cuts.get(name, [(128, 128)])]
+        arms += [tiled(name, cut, encode, without_shape(decode)) for cut in cuts.get(name, [(128, 128)])]
     return arms
 
 

@@ -6,8 +6,8 @@ Contract: `compact` gives 12 times the crops of decoding the two PNG files of a 
 `raw` 40 times. A sample is the same exact uniform 256x256 crop of both images of a pair, contiguous uint8 RGB. All arms
 take turns in one run on one thread, on the same places; time is the process's CPU time; every crop is compared with the
 image. FOLDER has `gopro_sample`, real GoPro frames of 1280x720 as PNG; without it frames are generated, which compress
-too well, and the result says so. WORDS choose the arms whose names hold them. Prints the table of docs/data.md and, of
-all arms, writes `benchmarks/results/pixels.json`.
+too well, and the result says so. WORDS choose the arms whose names hold them. Prints the table of benchmarks/README.md
+and, of all arms, writes `benchmarks/results/pixels.json`.
 """
 
 import datetime
@@ -23,14 +23,17 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import cv2
 import numpy as np
 import pyarrow as pa
-from pixel_candidates import COMPACT, CROP, HEIGHT, RAW, WIDTH, Arm, all_arms
+from pixel_candidates import COMPACT, CROP, HEIGHT, RAW, WIDTH, Arm, all_arms, decode_png
 
 from banet.image import Image
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 ROUNDS = 7
 PACKAGES = ("numpy", "opencv-python-headless", "pyarrow", "imagecodecs", "blosc2")
@@ -61,22 +64,22 @@ def version(package: str) -> str | None:
         return None
 
 
-def decode_png(content: bytes) -> Image:
-    """Decode a whole file."""
-    return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
-
-
-def timed(function: Callable[[], Any]) -> tuple[float, Any]:
+def timed(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> tuple[float, T]:
     """CPU seconds of the process, and what the function gives."""
     start = time.process_time()
-    result = function()
+    result = function(*args, **kwargs)
     return time.process_time() - start, result
 
 
 def encode_all(arm: Arm, images: list[Image]) -> tuple[list[Any], float]:
     """The encoded images, and the median CPU seconds an image."""
-    times, encoded = zip(*(timed(lambda image=image: arm.encode(image)) for image in images), strict=True)
+    times, encoded = zip(*(timed(arm.encode, image) for image in images), strict=True)
     return list(encoded), statistics.median(times)
+
+
+def take_crops(arm: Arm, places: list[tuple[Any, int, int]]) -> list[Image]:
+    """Crops of encoded images at (top, left), contiguous."""
+    return [np.ascontiguousarray(arm.crop(*place)) for place in places]
 
 
 def measure(arms: list[Arm], files: list[bytes]) -> list[dict[str, Any]]:
@@ -86,7 +89,8 @@ def measure(arms: list[Arm], files: list[bytes]) -> list[dict[str, Any]]:
     whole = Arm(
         PNG, "", lambda image: image, len, lambda content, y, x: decode_png(content)[y : y + CROP, x : x + CROP]
     )
-    stored, rows = {PNG: files}, []
+    stored: dict[str, list[Any]] = {PNG: files}
+    rows: list[dict[str, Any]] = []
     for arm in arms:
         print(f"encoding: {arm.name} {arm.cut}", file=sys.stderr)
         stored[arm.name + arm.cut], seconds = encode_all(arm, images)
@@ -103,7 +107,7 @@ def measure(arms: list[Arm], files: list[bytes]) -> list[dict[str, Any]]:
         for arm in (whole, *arms):
             places = list(zip(stored[arm.name + arm.cut], tops.tolist(), lefts.tolist(), strict=True))
             arm.crop(*places[0])  # warm
-            seconds, crops = timed(lambda a=arm, p=places: [np.ascontiguousarray(a.crop(*place)) for place in p])
+            seconds, crops = timed(take_crops, arm, places)
             times.append(seconds)
             parts = [image[y : y + CROP, x : x + CROP] for image, (_, y, x) in zip(images, places, strict=True)]
             exact[arm.name + arm.cut] &= all(map(np.array_equal, crops, parts))
@@ -135,7 +139,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     pa.set_cpu_count(1)
     files, real = frames()
-    decoding = statistics.median(timed(lambda content=content: decode_png(content))[0] for content in files)
+    decoding = statistics.median(timed(decode_png, content)[0] for content in files)
     with tempfile.TemporaryDirectory() as folder:
         words = sys.argv[1:]
         arms = [arm for arm in all_arms(Path(folder)) if not words or any(word in arm.name for word in words)]

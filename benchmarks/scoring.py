@@ -105,7 +105,7 @@ def control(workers: int, steps: int) -> float:
     processes = [spawn.Process(target=spin, args=arguments) for _ in range(workers)]
     for process in processes:
         process.start()
-    times = [ends.get() for _ in processes]
+    times: list[tuple[float, float]] = [ends.get() for _ in processes]
     for process in processes:
         process.join()
     return max(end for _, end in times) - min(start for start, _ in times)

@@ -1,11 +1,11 @@
-"""The Prefect flow over DVC's graph: when a stage runs. What it does, and whether it has to, is DVC's.
+"""The Prefect flow over DVC's graph: it decides when a stage runs; DVC decides what it does and whether it has to run.
 
 Each stage is one task that runs `dvc repro --single-item STAGE` in the current folder, after the tasks of the stages it
 reads from. The flow never edits `params.yaml`: choose recipes with `dvc exp run`, or commit them.
 
-A process worker runs this code for whoever may talk to the Prefect server. The server listens on loopback; on a machine
-shared with others, or before it listens elsewhere, give it a password: PREFECT_SERVER_API_AUTH_STRING=user:password,
-and PREFECT_API_AUTH_STRING with the same value for worker and commands.
+A process worker runs this code for everyone who can reach the Prefect server, which listens on loopback. On a shared
+machine, or before it listens elsewhere, give it a password: PREFECT_SERVER_API_AUTH_STRING=user:password for the
+server, and PREFECT_API_AUTH_STRING with the same value for the worker and commands.
 """
 
 import os
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ from prefect.states import Completed, Failed
 from banet.errors import BanetError, ConfigError
 from pipelines.graph import Graph, read_graph
 
-REFUSED = "Refused"  # name of the failed state of a stage that would fail again: bad input, or DVC's own complaint
+REFUSED = "Refused"  # the failed state of a stage that would fail again: bad input, or an error of DVC itself
 RETRY_DELAY_S = 10
 TERMINATION_GRACE_S = 5.0  # from SIGTERM to SIGKILL; Prefect itself kills a cancelled flow after 30 s
 
@@ -40,9 +40,9 @@ def train_banet(stages: list[str] | None = None, force: bool = False) -> State[N
     """Bring the stages of `dvc.yaml` up to date, side by side where the graph allows it.
 
     Args:
-        stages: The stages to end with, such as `evaluate@mini`, or `evaluate` for all its benchmarks; what they read
-            from runs before them. None: all of them.
-        force: Run them all, also where DVC finds nothing changed, as `dvc repro --force` does.
+        stages: The last stages, such as `evaluate@mini`, or `evaluate` for all its benchmarks; the stages they read
+            from run before them. None: all stages.
+        force: Run all of them, even if DVC finds nothing changed, as `dvc repro --force` does.
 
     """
     try:
@@ -58,14 +58,14 @@ def train_banet(stages: list[str] | None = None, force: bool = False) -> State[N
         groups.stop()
         raise
     if unfinished := [state for state in ended if not state.is_completed()]:
-        # A stage behind a failed one is still pending: its parent's line says what is wrong.
+        # A stage after a failed one is still pending; the failed one's line says what is wrong.
         telling = [state for state in unfinished if state.is_final()] or unfinished
         return Failed(message="; ".join(state.message or state.name or "failed" for state in telling))
     return Completed(message=f"{len(graph.stages)} stages are up to date")
 
 
 def _run_all(graph: Graph, *, force: bool, groups: "ProcessGroups") -> list[State[Any]]:
-    """Run every stage of the graph that its parents allow, and return the state of each when nothing runs any more."""
+    """Run every stage of the graph whose parents succeed, and return the states of all stages at the end."""
     futures: dict[str, PrefectFuture[Any]] = {}
     for stage in graph.stages:
         parents = [futures[parent] for parent in stage.parents]
@@ -89,7 +89,7 @@ def _is_worth_a_retry(task: object, task_run: object, state: State[Any]) -> bool
     cache_policy=NO_CACHE,
 )
 def run_stage(stage: str, *, force: bool, groups: "ProcessGroups") -> State[None]:
-    """Run one stage by DVC with its output in the run's log; its state's message is the stage's own line of error."""
+    """Run one stage by DVC, with its output in the run's log; the message of a failed state is the stage's own line."""
     outcome = reproduce(stage, force=force, groups=groups, log=get_run_logger().info)
     if outcome.succeeded:
         return Completed(message=f"{stage} is up to date")
@@ -101,14 +101,14 @@ class Outcome:
     """How one `dvc repro` ended."""
 
     succeeded: bool
-    line: str  # the one line that tells a person why it failed; empty on success
-    worth_a_retry: bool  # the stage itself ran, and it was not its input that was bad
+    line: str  # why it failed; empty on success
+    worth_a_retry: bool  # the stage itself ran and failed, not because of bad input
 
 
 class ProcessGroups:
-    """The process groups that are alive now: DVC, its stage, and the stage's own children, one group a stage.
+    """The running process groups, one per stage: DVC, its stage, and the stage's own children.
 
-    DVC does not pass SIGTERM on to its stage, so who stops early has to end the whole group.
+    DVC does not pass SIGTERM on to its stage: to stop early, the whole group has to be ended.
     """
 
     def __init__(self) -> None:
@@ -118,7 +118,7 @@ class ProcessGroups:
 
     @contextmanager
     def start(self, command: list[str], env: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-        """Run a command as the head of its own group, stdout and stderr in one stream of text."""
+        """Run a command as the leader of its own group, with stdout and stderr in one stream of text."""
         with self._lock:
             if self._stopped:
                 raise RuntimeError("the flow is being stopped")
@@ -141,7 +141,7 @@ class ProcessGroups:
                 self._live.discard(process)
 
     def stop(self) -> None:
-        """End every live group, first politely, and let none start after this."""
+        """End every running group, first with SIGTERM and then with SIGKILL, and let no other start."""
         with self._lock:
             self._stopped = True
             live = list(self._live)
@@ -155,8 +155,8 @@ class ProcessGroups:
 
 
 def _signal_group(process: subprocess.Popen[str], number: int) -> bool:
-    """Send a signal to a whole group (0 only asks); false when nobody is left in it."""
-    process.poll()  # a dead head that nobody has asked for still counts as a member
+    """Send a signal to a whole group (0 only checks); false if no process is left in it."""
+    process.poll()  # a dead leader counts as a member until it is waited for
     with suppress(ProcessLookupError):
         os.killpg(process.pid, number)
         return True
@@ -164,48 +164,34 @@ def _signal_group(process: subprocess.Popen[str], number: int) -> bool:
 
 
 def reproduce(stage: str, *, force: bool, groups: ProcessGroups, log: Callable[[str], None]) -> Outcome:
-    """Run one stage by DVC in the current folder; each line of its output that has text goes to `log` as it comes."""
+    """Run one stage by DVC in the current folder; each non-empty line of its output goes to `log` at once."""
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", *["--force"] * force, stage]
-    lines = LastWords()
+    lines = []
     with groups.start(command, _environment()) as process:
         for text in process.stdout or ():
             if line := text.rstrip():
-                lines.hear(line)
+                lines.append(line)
                 log(line)
-    return lines.outcome(process.returncode)
+    return judge(lines, process.returncode)
 
 
 def _environment() -> dict[str, str]:
-    """Make `python` in `dvc.yaml` this interpreter, and let it print without delay."""
+    """Make `python` in `dvc.yaml` this interpreter, printing without delay."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
 
 
-class LastWords:
-    """What the output of `dvc repro` says about a failure.
+def judge(lines: Sequence[str], dvc_status: int) -> Outcome:
+    """Tell from the output of `dvc repro` and its exit status how a stage ended.
 
-    DVC exits with 255 whatever the stage's status was, and ends with
+    DVC exits with 255 whatever the status of the stage, and its last line is
     `ERROR: failed to reproduce 'train': failed to run: python …, exited with 2`.
     """
-
-    def __init__(self) -> None:
-        self._stage = ""  # the line of our own stages, `error: …`
-        self._dvc = ""
-        self._status: int | None = None  # None: the stage's command did not run
-
-    def hear(self, line: str) -> None:
-        """Take in one line of output."""
-        if line.startswith("error: "):
-            self._stage = line
-        elif line.startswith("ERROR: "):
-            self._dvc = line
-        if found := re.search(r", exited with (-?\d+)$", line):
-            self._status = int(found[1])
-
-    def outcome(self, dvc_status: int) -> Outcome:
-        """Judge the whole run by what was heard and the exit status of DVC itself."""
-        if dvc_status == 0:
-            return Outcome(succeeded=True, line="", worth_a_retry=False)
-        line = self._stage or self._dvc or f"error: dvc ended with status {dvc_status}"
-        bad_input = self._status in (None, BanetError.exit_status)
-        return Outcome(succeeded=False, line=line, worth_a_retry=not bad_input)
+    if dvc_status == 0:
+        return Outcome(succeeded=True, line="", worth_a_retry=False)
+    own = [line for line in lines if line.startswith("error: ")]  # of the stage
+    dvc = [line for line in lines if line.startswith("ERROR: ")]
+    line = (own or dvc or [f"error: dvc ended with status {dvc_status}"])[-1]
+    exits = [found for text in lines if (found := re.search(r", exited with (-?\d+)$", text))]  # none: nothing was run
+    bad_input = not exits or int(exits[-1][1]) == BanetError.exit_status
+    return Outcome(succeeded=False, line=line, worth_a_retry=not bad_input)

@@ -1,6 +1,6 @@
-"""DVC's own graph of stages, read once into plain data: who runs, and after whom.
+"""DVC's own graph of stages as plain data: which stages there are, and which run before which.
 
-The graph is written in `dvc.yaml` and nowhere else. What a stage does, and whether it has to run at all, is DVC's.
+The graph is defined in `dvc.yaml` alone. DVC also decides what a stage does and whether it has to run.
 """
 
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from banet.errors import ConfigError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """One stage of `dvc.yaml`; of a stage with a matrix, one cell."""
+    """One stage of `dvc.yaml`, or one cell of a stage with a matrix."""
 
     name: str  # as `dvc repro` takes it: train, fetch@mini
     parents: tuple[str, ...]  # names of the stages whose outputs this one reads, sorted
@@ -26,10 +26,12 @@ class Graph:
     stages: tuple[Stage, ...]
 
     def upstream(self, targets: Iterable[str]) -> "Graph":
-        """Keep the targets and everything they read from, directly or not, in the same order.
+        """Keep the targets and every stage they read from, directly or not, in the same order.
 
-        A target is a stage's name; as for `dvc repro`, `fetch` stands for `fetch@mini`, `fetch@gopro` and so on.
-        Raises ConfigError for a target that names no stage.
+        A target is a stage's name; as for `dvc repro`, `fetch` means `fetch@mini`, `fetch@gopro` and so on.
+
+        Raises:
+            ConfigError: a target that is not a stage.
         """
         wanted: set[str] = set()
         for target in targets:
@@ -45,10 +47,12 @@ class Graph:
 
 
 def read_graph(root: Path) -> Graph:
-    """Read the graph that DVC sees in the project at `root` (a folder with `.dvc` and `dvc.yaml`); under a second.
+    """Read the graph of the DVC project at `root`, a folder with `.dvc` and `dvc.yaml`, in under a second.
 
-    Data added with `dvc add` has no command and is left out. Raises ConfigError where there is no DVC project, no
-    stage, or a `dvc.yaml` that DVC cannot read.
+    Data added with `dvc add` has no command and is left out.
+
+    Raises:
+        ConfigError: there is no DVC project, no stage, or a `dvc.yaml` that DVC cannot read.
     """
     from dvc.exceptions import DvcException, NotDvcRepoError
     from dvc.repo import Repo

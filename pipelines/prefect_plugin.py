@@ -1,7 +1,7 @@
-"""A plugin of Prefect's: inside this project, `prefect deployment run train-banet` means train-banet/train-banet.
+"""A Prefect plugin: inside this project, `prefect deployment run train-banet` means train-banet/train-banet.
 
-Prefect asks for FLOW/DEPLOYMENT. Its plugin hook is public, but the clients that look a deployment up are not: under a
-Prefect that has moved them this plugin does nothing, and the long form goes on working. `prefect.toml` switches it on.
+Prefect asks for FLOW/DEPLOYMENT. Its plugin hook is public, but the clients that look up a deployment are not: if a
+later Prefect moves them, this plugin does nothing, and the long form still works. `prefect.toml` enables the plugin.
 """
 
 import functools
@@ -17,12 +17,12 @@ METHOD = "read_deployment_by_name"
 
 @register_hook
 def setup_environment(*, ctx: HookContext) -> None:
-    """Teach both clients of Prefect that a name without a slash is the flow's and the deployment's."""
+    """Let both clients of Prefect take a name without a slash as that of both the flow and the deployment."""
     accept_short_names(CLIENTS)
 
 
 def accept_short_names(module_name: str) -> None:
-    """Wrap the look-up of both clients in the module; where it or they are missing, do nothing."""
+    """Wrap the look-up of both clients in the module; do nothing if it or they are missing."""
     try:
         module = import_module(module_name)
     except ImportError:
@@ -35,7 +35,7 @@ def accept_short_names(module_name: str) -> None:
 
 
 def _with_short_names(look_up: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a client's method, sync or async: what it returns, a deployment or a coroutine, is handed on as it is."""
+    """Wrap a client's method, sync or async: what it returns, a deployment or a coroutine, is passed on unchanged."""
 
     @functools.wraps(look_up)
     def wrapper(self: object, name: str, *args: object, **kwargs: object) -> object:

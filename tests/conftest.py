@@ -15,6 +15,20 @@ from banet.data.shards.reader import Pair
 os.environ.setdefault(*QUIET_DECODER)  # read once a process, by whichever test opens a video first
 
 
+GROUPS = ("distributed", "server")  # markers whose tests share what takes seconds to start: each group has one process
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spread files over pytest-xdist's processes (`make test`), the long groups first."""
+
+    def group(item: pytest.Item) -> str:
+        return next((name for name in GROUPS if item.get_closest_marker(name)), item.nodeid.partition("::")[0])
+
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+    items.sort(key=lambda item: group(item) not in GROUPS)
+
+
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
     """The session's single Ray, on this machine; starting one takes seconds."""

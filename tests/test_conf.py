@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
@@ -44,7 +45,8 @@ ALIASES = {"net1": "pdc135", "net3": "sp", "net4": "mksp1357", "net6": "banet", 
 
 def composed(*overrides: str) -> dict[str, dict[str, object]]:
     with initialize_config_dir(str(ROOT / "conf"), version_base=None):
-        return OmegaConf.to_container(compose("config", list(overrides)), resolve=True)
+        container = OmegaConf.to_container(compose("config", list(overrides)), resolve=True)
+    return cast(dict[str, dict[str, object]], container)
 
 
 def count(config: BANetConfig) -> int:

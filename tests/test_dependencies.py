@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -61,8 +62,8 @@ def dependencies(stage: str) -> list[str]:
     return [entry for entry in graph["stages"][stage]["deps"] if entry.startswith(("banet", "pipelines"))]
 
 
-def within(file: str, places: object) -> bool:
-    return any(file == place or file.startswith(f"{place.rstrip('/')}/") for place in places)  # type: ignore[attr-defined]
+def within(file: str, places: Iterable[str]) -> bool:
+    return any(file == place or file.startswith(f"{place.rstrip('/')}/") for place in places)
 
 
 def deciding_files(stage: str) -> set[str]:

@@ -1,1 +1,1 @@
-"""Looking into a network: what it attends to, what it costs."""
+"""Analysing a network: what it attends to and what it costs."""

@@ -1,4 +1,4 @@
-"""What one forward pass costs: multiply-accumulates, receptive field, memory. Nothing is computed to find them.
+"""The cost of one forward pass without running it: multiply-accumulates, receptive field, memory.
 
 Shapes: ``H`` rows, ``W`` columns, ``S`` stem channels, ``C`` channels of the blur-aware modules, ``n`` strips.
 """
@@ -20,19 +20,19 @@ def convolution_macs(config: BANetConfig, height: int, width: int) -> int:
     """Multiply-accumulates of all convolutions of the literal form, for one image.
 
     Literal: the strips of each n are spread over the image and concatenated before they are fused, as in the paper and
-    the released networks, whatever the faster form here does. So counted, the networks compare with the paper's column
-    "GFLOPs", which is GMACs at 256x256: 256.93 for BANet, 578.30 for BANet+ (the paper prints 264 and 588: about 3 %
-    more, for what is no convolution). A border's zeros count as pixels do, a transposed convolution as its input's
-    places times its taps; additions of biases do not count. ``local_crop`` is left out: the count is that of the
-    network as it was trained.
+    the released networks; the network here is faster. The count is comparable with the paper's column "GFLOPs", which
+    is GMACs at 256x256: 256.93 for BANet, 578.30 for BANet+ (the paper prints 264 and 588: about 3 % more, for
+    operations other than convolutions). Zeros at borders count like pixels; a transposed convolution counts the places
+    of its input times its taps; additions of biases do not count. ``local_crop`` is ignored: the count is that of the
+    network as trained.
 
     Args:
         config: the network.
-        height: rows of the image; the network pads an odd number by one.
+        height: rows of the image; an odd number counts as padded by one.
         width: columns, likewise.
     """
     S, C = config.stem_channels, config.channels
-    h, w = -(-height // 2), -(-width // 2)  # the features' size
+    h, w = -(-height // 2), -(-width // 2)  # size of the features
     full = 9 * (3 * S + 2 * S * S + 3 * S)  # stem, merge, output
     half = 9 * S * C + 16 * C * S  # down, up
     modules = config.modules * (h * w * _macs_per_place(config) + _strip_macs(config, h, w))
@@ -40,7 +40,7 @@ def convolution_macs(config: BANetConfig, height: int, width: int) -> int:
 
 
 def _macs_per_place(config: BANetConfig) -> int:
-    """All of one blur-aware module but the strip convolutions: multiply-accumulates per place of the features."""
+    """Multiply-accumulates per place of the features: one blur-aware module without its strip convolutions."""
     C, F = config.channels, config.fusion_channels
     pdc = 3 * 9 * C * (C // 2)
     wide = 3 * (C // 2)  # channels of a PDC's output
@@ -72,7 +72,7 @@ def _strip_macs(config: BANetConfig, h: int, w: int) -> int:
 def attention_macs(config: BANetConfig, height: int, width: int) -> int:
     """Multiply-accumulates of self-attention's two matrix products, for one image; 0 for every other attention.
 
-    They grow with the square of the image's area; the paper's counts have no place for them, so they stand apart.
+    They grow with the square of the image's area. The paper does not count them, so they are reported separately.
     """
     if config.attention != "sa":
         return 0
@@ -81,25 +81,24 @@ def attention_macs(config: BANetConfig, height: int, width: int) -> int:
 
 
 def receptive_field(config: BANetConfig) -> int:
-    """Side, in pixels, of the square of the input that an output pixel sees through the convolutions alone.
+    """Side, in pixels, of the square of the input that an output pixel depends on through convolutions alone.
 
-    Strips reach the whole image (with ``local_crop``: their window), and so does self-attention: through them every
-    output pixel depends on pixels beyond this square. It is the same for all four places of a pixel in its 2x2 cell.
+    Strips and self-attention reach further: across the whole image or, with ``local_crop``, the window of the strips.
+    The side is the same for all four positions of a pixel in its 2x2 cell.
     """
     content = {"pdc": 5, "pdc_twice": 5 + 5, "cpdc": 5 + 1 + 5}[config.content]  # wider than f_AR's 1 + 1 beside it
     reach = config.modules * (1 + content + 1)  # of the modules, in places of the features
-    # An output pixel p sees 5 pixels of the decoder (merge, output), which come from 4 neighbouring places of the
-    # features; a place sees 5 pixels (stem, down), and the next place lies 2 pixels on.
+    # An output pixel depends on 5 pixels of the decoder (merge, output), which come from 4 neighbouring places of the
+    # features; a place depends on 5 pixels (stem, down), and places are 2 pixels apart.
     return 2 * (4 + 2 * reach - 1) + 5
 
 
 def activation_memory(model: nn.Module, height: int, width: int, *, dtype: torch.dtype) -> int:
-    """Most bytes of tensors alive at one time while the model restores one image, weights and buffers left out.
+    """Peak memory of tensors, in bytes, while the model restores one image, without weights and buffers.
 
-    The input counts, and so does the output. The model's own code runs once on tensors without data, in evaluation
-    mode and without gradients, and every tensor is followed until it is freed: the peak of eager inference, with the
-    operations that PyTorch takes on a CPU. What a kernel takes for itself (packed weights, workspaces) and what an
-    allocator keeps is not seen.
+    Input and output count. The model runs once on tensors without data, in evaluation mode and without gradients, and
+    every tensor is followed until it is freed: the peak of eager inference, with the operations that PyTorch chooses on
+    a CPU. Memory inside a kernel (packed weights, workspaces) or kept by an allocator is not counted.
 
     Args:
         model: takes (B, 3, H, W); it is not changed.
@@ -107,8 +106,8 @@ def activation_memory(model: nn.Module, height: int, width: int, *, dtype: torch
         width: columns of the image.
         dtype: of the image and of all floating-point weights.
     """
-    # Not the meta device: there PyTorch takes self-attention's plain form, with a matrix of (H W / 4)^2 numbers, and
-    # on a CPU, as on a GPU, the fused one without.
+    # Not the meta device, where PyTorch computes self-attention in its plain form, with a matrix of (H W / 4)^2
+    # numbers; on CPUs and GPUs it uses the fused form without.
     no_data = FakeTensorMode()
     with torch.no_grad(), no_data:
         ghost = _ghost(model, dtype)
@@ -121,17 +120,17 @@ def activation_memory(model: nn.Module, height: int, width: int, *, dtype: torch
 
 
 def _ghost(model: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """A copy of the model in evaluation mode, its weights made where tensors have no data: nothing is copied."""
+    """A copy of the model in evaluation mode with weights that have no data: no values are copied."""
     weights: dict[int, Tensor] = {}
     for tensor in (*model.parameters(), *model.buffers()):
         wanted = dtype if tensor.is_floating_point() else tensor.dtype
         ghost = torch.empty_strided(tensor.shape, tensor.stride(), dtype=wanted)
         weights[id(tensor)] = nn.Parameter(ghost, requires_grad=False) if isinstance(tensor, nn.Parameter) else ghost
-    return copy.deepcopy(model, memo=weights).eval()  # the memo: what counts as copied already
+    return copy.deepcopy(model, memo=weights).eval()  # the memo: what deepcopy takes as copied already
 
 
 class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's, on subclassing
-    """Follows each storage that an operation returns, until it is freed; `peak` is the most bytes at one time."""
+    """Follows each storage that an operation returns until it is freed; `peak` is the largest total, in bytes."""
 
     def __init__(self, weights: Iterable[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -141,7 +140,7 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
         self._followed: dict[int, weakref.ref[torch.UntypedStorage]] = {}
 
     def follow(self, tensor: Tensor) -> None:
-        storage = tensor.untyped_storage()  # one Python object as long as the storage lives: its id names it
+        storage = tensor.untyped_storage()  # one Python object while the storage exists: its id identifies it
         key, size = id(storage), storage.nbytes()
         if key in self._weights or key in self._followed:
             return
@@ -160,7 +159,7 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
         types: object,
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
-    ) -> Any:  # noqa: ANN401  # whatever the operation returns
+    ) -> Any:  # noqa: ANN401  # the result of any operation
         result = func(*args, **(kwargs or {}))
         for tensor in result if isinstance(result, (tuple, list)) else (result,):
             if isinstance(tensor, Tensor):

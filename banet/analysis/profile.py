@@ -1,4 +1,4 @@
-"""What a model costs on this machine: `banet info`."""
+"""What a model costs, and how fast it is on this machine: `banet info`."""
 
 import copy
 import platform
@@ -20,40 +20,17 @@ FRAME = (720, 1280)  # GoPro's frames, (height, width)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Latency:
-    """Wall-clock time of one image's forward pass, in milliseconds: the middle half of the runs lies in p25 to p75."""
+    """Wall-clock time of one image's forward pass, in milliseconds; p25 and p75 are quartiles of the runs."""
 
     median_ms: float
     p25_ms: float
     p75_ms: float
     runs: int
-    warm_up: int  # runs before, not timed
+    warm_up: int  # earlier runs, not timed
     device: str  # with the GPU's name, or the number of the CPU's threads
     dtype: str
     memory_format: str
     size: tuple[int, int]  # (height, width)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
-    """What one image of one size takes."""
-
-    size: tuple[int, int]  # (height, width)
-    convolution_macs: int  # of the literal form
-    attention_macs: int  # of self-attention's products; 0 for other networks
-    activation_bytes: int  # most at one time, weights left out
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelInfo:
-    """What `banet info` says of one model."""
-
-    name: str
-    parameters: int
-    receptive_field: int  # pixels a side, of the convolutions alone
-    beyond: str  # what sees more than that; empty if nothing does
-    costs: tuple[Cost, ...]  # at 256x256 and at 720x1280
-    dtype: str  # of the activations in `costs`
-    latency: Latency
 
 
 def measure_latency(
@@ -68,8 +45,8 @@ def measure_latency(
 ) -> Latency:
     """Time single forward passes of a copy of the model: one image, channels_last, inference mode.
 
-    Every run starts and ends with the device idle (`torch.cuda.synchronize` on a GPU), so it is the time somebody
-    waits for one image, the launch included. The model itself stays where and as it is.
+    Every run starts and ends with the device idle (`torch.cuda.synchronize` on a GPU): this is how long a user waits
+    for one image, including the launch. The model itself is not changed or moved.
 
     Args:
         model: takes (B, 3, H, W).
@@ -81,8 +58,8 @@ def measure_latency(
         warm_up: runs before them, which choose kernels and fill caches.
 
     Raises:
-        ConfigError: neither a CPU nor a CUDA device, no floating-point type, or fewer than two runs.
-        ResourceError: the device is not there, has too little memory or cannot run this type.
+        ConfigError: neither a CPU nor a CUDA device, not a floating-point type, or fewer than two runs.
+        ResourceError: the device is missing, has too little memory or cannot run this type.
     """
     device = _require_device(device)
     if not dtype.is_floating_point:
@@ -94,7 +71,9 @@ def measure_latency(
     except (RuntimeError, MemoryError) as error:  # not implemented for this type, out of memory
         reason = (str(error) or type(error).__name__).splitlines()[0]
         what = f"{height}x{width} in {_plain(dtype)} on {device}"
-        raise ResourceError(f"no forward pass at {what} ({reason}): use another dtype, device or size") from error
+        raise ResourceError(
+            f"the forward pass failed at {what} ({reason}): use another dtype, device or size"
+        ) from error
     p25, median, p75 = statistics.quantiles(times, n=4, method="inclusive")
     return Latency(
         median_ms=median,
@@ -112,7 +91,7 @@ def measure_latency(
 def _times(
     model: nn.Module, height: int, width: int, device: torch.device, dtype: torch.dtype, runs: int, warm_up: int
 ) -> list[float]:
-    """Milliseconds of each timed run."""
+    """Return the milliseconds of each timed run."""
     timed = copy.deepcopy(model).eval().to(device=device, dtype=dtype)
     timed.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # documented, missing from its types
     pixels = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0))
@@ -137,7 +116,7 @@ def _require_device(device: str | torch.device) -> torch.device:
     try:
         found = torch.device(device)
     except RuntimeError:
-        raise ConfigError(f"{device} is no device: use cpu, cuda or cuda:1") from None
+        raise ConfigError(f"{device} is not a device: use cpu, cuda or cuda:1") from None
     if found.type not in {"cpu", "cuda"}:
         raise ConfigError(f"latency is measured on cpu or cuda, not on {found}")
     if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
@@ -158,70 +137,60 @@ def _plain(value: torch.dtype | torch.memory_format) -> str:
 
 def describe(
     model: BANet, *, device: str | torch.device, dtype: torch.dtype, latency_size: tuple[int, int] = CROP
-) -> ModelInfo:
-    """Count what the model costs at 256x256 and at 720x1280, and time it at one size, (height, width).
+) -> str:
+    """Say what the model costs, one aligned line per quantity: counts at 256x256 and 720x1280, time at one size.
+
+    Args:
+        model: any variant of the network; it is not changed.
+        device: where it is timed, a CPU or a CUDA device.
+        dtype: of weights, image and activations.
+        latency_size: (height, width) of the timed image.
 
     Raises:
-        ConfigError: neither a CPU nor a CUDA device, or no floating-point type.
-        ResourceError: the device is not there, has too little memory or cannot run this type.
+        ConfigError: neither a CPU nor a CUDA device, or not a floating-point type.
+        ResourceError: the device is missing, has too little memory or cannot run this type.
     """
     on_gpu = _require_device(device).type == "cuda"
-    # Seconds a run on a CPU, milliseconds on a GPU.
+    # A run takes seconds on a CPU, milliseconds on a GPU.
     latency = measure_latency(
         model, *latency_size, device=device, dtype=dtype, runs=50 if on_gpu else 7, warm_up=10 if on_gpu else 2
     )
-    config = model.config
-    return ModelInfo(
-        name=config.name,
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
-        receptive_field=receptive_field(config),
-        beyond=_beyond(config),
-        costs=tuple(
-            Cost(
-                size=size,
-                convolution_macs=convolution_macs(config, *size),
-                attention_macs=attention_macs(config, *size),
-                activation_bytes=activation_memory(model, *size, dtype=dtype),
-            )
-            for size in (CROP, FRAME)
-        ),
-        dtype=_plain(dtype),
-        latency=latency,
+    config, side = model.config, receptive_field(model.config)
+    spread = (
+        f"{latency.median_ms:.1f} ms, middle half of {latency.runs} runs {latency.p25_ms:.1f} to {latency.p75_ms:.1f}"
     )
+    lines = {
+        "name": config.name,
+        "parameters": f"{sum(parameter.numel() for parameter in model.parameters()):,}",
+        **{f"GMACs at {_by(size)}": _gmacs(config, size) for size in (CROP, FRAME)},
+        "receptive field": f"{_by((side, side))} pixels by convolutions{_beyond(config)}",
+        **{f"activations at {_by(size)}": _activations(model, size, dtype) for size in (CROP, FRAME)},
+        f"latency at {_by(latency_size)}": f"{spread}; {latency.device}, {latency.dtype}, {latency.memory_format}",
+    }
+    column = max(map(len, lines)) + 2
+    note = 'GMACs: convolutions of the literal form, as in the paper\'s column "GFLOPs", which is GMACs at 256x256.'
+    return "\n".join([*(f"{label:<{column}}{value}" for label, value in lines.items()), note])
+
+
+def _gmacs(config: BANetConfig, size: tuple[int, int]) -> str:
+    attention = attention_macs(config, *size)
+    apart = f", and {attention / 1e9:,.2f} of self-attention" if attention else ""
+    return f"{convolution_macs(config, *size) / 1e9:,.2f}{apart}"
+
+
+def _activations(model: BANet, size: tuple[int, int], dtype: torch.dtype) -> str:
+    return f"{activation_memory(model, *size, dtype=dtype) / 2**20:,.1f} MiB in {_plain(dtype)}"
 
 
 def _beyond(config: BANetConfig) -> str:
+    """What sees more than the receptive field of the convolutions."""
     if config.attention == "sa":
-        return "self-attention sees the whole image"
+        return "; self-attention sees the whole image"
     if config.attention in {"ar", "none"}:
         return ""
-    return f"strips see {'the whole image' if config.local_crop is None else f'windows of {config.local_crop} pixels'}"
-
-
-def format_info(info: ModelInfo) -> str:
-    """The same for a terminal: one aligned line for each thing, sizes as height x width."""
-    side = (info.receptive_field, info.receptive_field)
-    t = info.latency
-    spread = f"{t.median_ms:.1f} ms, middle half of {t.runs} runs {t.p25_ms:.1f} to {t.p75_ms:.1f}"
-    lines = [
-        ("name", info.name),
-        ("parameters", f"{info.parameters:,}"),
-        *((f"GMACs at {_by(cost.size)}", _gmacs(cost)) for cost in info.costs),
-        ("receptive field", f"{_by(side)} pixels by convolutions; {info.beyond}".removesuffix("; ")),
-        *(
-            (f"activations at {_by(cost.size)}", f"{cost.activation_bytes / 2**20:,.1f} MiB in {info.dtype}")
-            for cost in info.costs
-        ),
-        (f"latency at {_by(t.size)}", f"{spread}; {t.device}, {t.dtype}, {t.memory_format}"),
-    ]
-    column = max(len(label) for label, _ in lines) + 2
-    note = 'GMACs: convolutions of the literal form, as in the paper\'s column "GFLOPs", which is GMACs at 256x256.'
-    return "\n".join([*(f"{label:<{column}}{value}" for label, value in lines), note])
-
-
-def _gmacs(cost: Cost) -> str:
-    apart = f", and {cost.attention_macs / 1e9:,.2f} of self-attention" if cost.attention_macs else ""
-    return f"{cost.convolution_macs / 1e9:,.2f}{apart}"
+    return (
+        f"; strips see {'the whole image' if config.local_crop is None else f'windows of {config.local_crop} pixels'}"
+    )
 
 
 def _by(size: tuple[int, int]) -> str:

@@ -133,16 +133,16 @@ def format_versions(found: "Sequence[Version]") -> str:
 
 
 def _score_lines(one: "Version") -> list[str]:
-    """Lay out a line a benchmark, the main scores alone: MLflow's page of the run has them all."""
+    """A line per benchmark, variant and options with the main scores: MLflow's page of the run has them all."""
     lines = []
-    for benchmark in sorted({key.partition("/")[0] for key in one.scores}):
+    for place in sorted({key.rpartition("/")[0] for key in one.scores}):
         shown = [
-            f"{title} {one.scores[f'{benchmark}/{key}']:{form}}{unit}"
+            f"{title} {one.scores[f'{place}/{key}']:{form}}{unit}"
             for key, title, form, unit in _MAIN
-            if f"{benchmark}/{key}" in one.scores
+            if f"{place}/{key}" in one.scores
         ]
         if shown:
-            lines.append(f"  {benchmark}: {', '.join(shown)}")
+            lines.append(f"  {place}: {', '.join(shown)}")
     return lines or ["  no scores yet"]
 
 

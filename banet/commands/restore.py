@@ -67,7 +67,7 @@ def explain(
 
     For example:
       banet explain photo.jpg attention.png
-      banet explain photo.jpg attention.png --model models/candidate --modules 1,5,10
+      banet explain photo.jpg sheet.png --model models/candidate --modules 1,5,10
 
     Args:
         photo: the blurred picture: PNG, JPEG, …, 8-bit RGB.

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from banet.study.statistics import Interval
 
 
-study = App(name="study")
+study = App(name="study", version_flags=())
 
 
 @study.default

@@ -30,7 +30,7 @@ def info(
     """
     import torch
 
-    from banet.analysis.profile import describe, format_info
+    from banet.analysis.profile import describe
     from banet.config import read_model_config
     from banet.model.network import BANet
 
@@ -38,8 +38,8 @@ def info(
         network, source = BANet(read_model_config(Path(model))), f"{model}, weights at random"
     else:
         network, source = load_source(model)
-    found = describe(network, device=device, dtype=getattr(torch, dtype), latency_size=size)
-    print(f"{source}\n{format_info(found)}")
+    costs = describe(network, device=device, dtype=getattr(torch, dtype), latency_size=size)
+    print(f"{source}\n{costs}")
 
 
 def import_checkpoint(file: Path, out: Path, /) -> None:

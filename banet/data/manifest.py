@@ -1,12 +1,11 @@
-"""Benchmarks: what `data/benchmarks/NAME.yaml` says of one, checked.
+"""Benchmarks: the checked content of `data/benchmarks/NAME.yaml`.
 
-Two sorts: a published one names archives, how pairs lie in them and how many there are; custom data name the
-folders or files of each split, and all else has a default.
+A published benchmark names its archives, their layout and the number of pairs. Custom data name the folders or files
+of each split; everything else has a default.
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
@@ -17,30 +16,28 @@ from banet.errors import ConfigError
 from banet.parsing import parse, read_yaml
 
 MANIFESTS = Path("data/benchmarks")
-"""Where the manifests lie in a checkout."""
+"""The folder of the manifests in a checkout."""
 
 SYNTHESIS = "synthesis:"
-"""The source of a benchmark that is made on the spot."""
+"""The source of a benchmark that is generated rather than downloaded."""
 
 ENDINGS = (".zip", ".tar.gz", ".tgz")
 LISTING = "pairs.csv"
-"""What the fetch stage leaves of custom pairs that lie in files: banet/data/archives/file_list.py writes and reads it."""
-
-PUBLISHED_KEYS = ("title", "licence", "citation", "variants", "archives", "counts")  # optional for custom data alone
+"""The fetch stage's output for custom pairs that are files, see banet/data/archives/file_list.py."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchiveSource:
-    """One file that holds the benchmark, or a part of it."""
+    """One file that holds the benchmark or part of it."""
 
-    name: str  # file name, the same in every benchmark that shares it; .zip, .tar.gz or .tgz
-    sources: tuple[str, ...]  # in order of preference; `is_source` says which there are
-    bytes: int | None = None  # of the file, where known
-    sha256: str | None = None  # of the file, where its publisher or we know it
+    name: str  # file name, ending in .zip, .tar.gz or .tgz; the same in every benchmark that shares the file
+    sources: tuple[str, ...]  # in order of preference, see `is_source`
+    bytes: int | None = None  # size of the file, if known
+    sha256: str | None = None  # digest of the file, if its publisher or we know it
 
     def __post_init__(self) -> None:
         if self.name != Path(self.name).name or self.name.startswith(".") or not self.name.endswith(ENDINGS):
-            raise ConfigError(f"archives: name must be a file's, ending in {', '.join(ENDINGS)}, got {self.name!r}")
+            raise ConfigError(f"archives: name must be a file name ending in {', '.join(ENDINGS)}, got {self.name!r}")
         if not self.sources:
             raise ConfigError(f"archives: {self.name} needs at least one source")
         for source in self.sources:
@@ -52,21 +49,21 @@ class ArchiveSource:
         if self.bytes is not None and self.bytes < 1:
             raise ConfigError(f"archives: bytes of {self.name} must be at least 1, got {self.bytes}")
         if self.sha256 is not None and not re.fullmatch("[0-9a-f]{64}", self.sha256):
-            raise ConfigError(f"archives: sha256 of {self.name} must be 64 small hex digits, got {self.sha256!r}")
+            raise ConfigError(f"archives: sha256 of {self.name} must be 64 lowercase hex digits, got {self.sha256!r}")
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """The sources that are downloaded, in order."""
+        """The sources to download from, in order."""
         return tuple(source for source in self.sources if source.startswith((*WEB, DRIVE, HUB)))
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """The sources that are files on this machine, in order."""
+        """The sources on this machine, in order."""
         return tuple(Path(source) for source in self.sources if source not in (*self.addresses, SYNTHESIS))
 
 
 def is_source(text: str) -> bool:
-    """Whether the text is an address, a link of Google Drive or Hugging Face, `synthesis:` or the path of a file."""
+    """Whether the text is a web address, a Google Drive or Hugging Face file, `synthesis:` or a path."""
     if text.startswith(WEB):
         return re.fullmatch(r"https?://[^\s/]+/\S+", text) is not None
     if text.startswith(DRIVE):
@@ -78,27 +75,27 @@ def is_source(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SynthesisParams:
-    """How blur is synthesised; with the versions of its packages it fixes every byte.
+    """How blur is synthesised; together with the package versions this fixes every byte.
 
-    The defaults are for own photographs: `mini`'s, for pictures and paths twice as large.
+    The defaults suit users' own photographs: those of `mini`, with pictures and paths twice as large.
     """
 
     seed: int = 0
     height: int = 256  # of each picture, pixels
     width: int = 256  # of each picture, pixels
-    reduction: tuple[float, ...] = (0.5, 0.6)  # size of the scene over the photograph's, smallest and largest, up to 1
+    reduction: tuple[float, ...] = (0.5, 0.6)  # smallest and largest size of the scene over the photograph's, up to 1
     strata: dict[str, tuple[float, ...]] = field(  # name: shortest and longest camera path, pixels
         default_factory=lambda: {"short": (5.0, 15.0), "medium": (15.0, 30.0), "long": (30.0, 60.0)}
     )
     roll_sigma: float = 0.4  # standard deviation of the roll over an exposure, degrees
     moving_layer_share: float = 0.33  # share of the scenes with a second layer on its own path, 0 to 1
-    highlight_gain: float = 4.0  # clipped highlights are this many times brighter at most, from 1 up
-    iso_gain: float = 4.0  # virtual ISO over base ISO at most, from 1 up; drawn log-uniformly
-    photographs: dict[str, dict[str, int]] = field(default_factory=dict)  # mini's: split: {scene: pairs a stratum}
+    highlight_gain: float = 4.0  # largest factor on the brightness of clipped highlights, at least 1
+    iso_gain: float = 4.0  # largest virtual ISO over base ISO, at least 1; drawn log-uniformly
+    photographs: dict[str, dict[str, int]] = field(default_factory=dict)  # of mini: split: {scene: pairs per stratum}
 
     def __post_init__(self) -> None:
         if not self.strata:
-            raise ConfigError("strata must name at least one")
+            raise ConfigError("strata must not be empty")
         if not 0 <= self.seed < 2**64 or min(self.highlight_gain, self.iso_gain) < 1:
             raise ConfigError(
                 "seed must be from 0 to 2^64 - 1, highlight_gain and iso_gain at least 1, "
@@ -108,83 +105,84 @@ class SynthesisParams:
             raise ConfigError(f"height and width must be at least 1 pixel, got {self.height}x{self.width}")
         for name, span in self.strata.items():
             if not re.fullmatch(r"[-\w]+", name):
-                raise ConfigError(f"strata: a name is of letters, digits, - and _, got {name!r}")
+                raise ConfigError(f"strata: a name may have letters, digits, - and _, got {name!r}")
             if len(span) != 2 or not 0 < span[0] <= span[1]:
                 raise ConfigError(f"strata.{name} must be [shortest, longest] path in pixels, got {list(span)}")
         if len(self.reduction) != 2 or not 0 < self.reduction[0] <= self.reduction[1] <= 1:
             raise ConfigError(f"reduction must be [smallest, largest] in (0, 1], got {list(self.reduction)}")
         scenes = [scene for chosen in self.photographs.values() for scene in chosen]
         if len(scenes) > len(set(scenes)):
-            raise ConfigError("photographs: a scene stands in two splits: each belongs to one")
+            raise ConfigError("photographs: a scene is in two splits: keep it in one")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Benchmark:
-    """A benchmark's manifest."""
+    """The manifest of a benchmark."""
 
     name: str
-    # how an archive is laid out (archives/layouts.py), or the kind of custom data (custom_spec.py)
+    # of the archives (archives/layouts.py) or of custom data (custom_spec.py)
     layout: Literal["gopro", "hide", "realblur", "folders", "list", "table", "frames", "photographs"]
     title: str = ""
     licence: str = ""
     citation: str = ""
-    variants: tuple[str, ...] = (BLUR,)  # folders of blurred images to keep, e.g. GoPro's blur or blur_gamma; the first
+    variants: tuple[str, ...] = (BLUR,)  # kinds of blurred images to keep, e.g. GoPro's blur or blur_gamma; the first
     # is scored
     archives: tuple[ArchiveSource, ...] = ()  # of a published benchmark
-    counts: dict[str, dict[str, int]] = field(default_factory=dict)  # split: {sequence or pattern: pairs}, what a whole
-    # benchmark holds; of custom data, nothing is expected unless it says so
-    strata: dict[str, str] | None = None  # name: pattern of sequences that are also scored apart
-    root: str | None = None  # RealBlur: the folder inside the archive that holds the scenes
-    lists: dict[str, str] | None = None  # RealBlur: split: the file in the archive that lists its pairs
-    noise_free: str | None = None  # the variant without sensor noise, where there is one
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)  # split: {sequence or pattern: pairs} of the whole
+    # benchmark; what is not named here is not counted
+    strata: dict[str, str] | None = None  # name: pattern of sequences that are also scored separately
+    root: str | None = None  # RealBlur: the folder of the scenes inside the archive
+    lists: dict[str, str] | None = None  # RealBlur: split: the list of its pairs inside the archive
+    noise_free: str | None = None  # the variant without sensor noise, if there is one
     synthesis: SynthesisParams | None = None
-    splits: dict[str, CustomSplit] | None = None  # custom data: split: where its pictures are
+    splits: dict[str, CustomSplit] = field(default_factory=dict)  # custom data: split: where its pictures are
     test_sequences: tuple[str, ...] | None = None  # custom data: sequences of the train split, or patterns, to test on
-    sequence: str | None = None  # custom pairs: regular expression whose one group is the sequence in a picture's name
+    sequence: str | None = None  # custom data: regular expression whose one group finds the sequence in a path
 
     def __post_init__(self) -> None:
         if not self.variants or not (self.archives or self.is_custom):
-            raise ConfigError("variants and archives must each name at least one")
+            raise ConfigError("variants and archives must not be empty")
         names = [archive.name for archive in self.archives]
         if len(names) > len(set(names)):
-            raise ConfigError(f"archives: two have one name, {names}")
+            raise ConfigError(f"archives: two have the same name, {names}")
         if {self.root is not None, self.lists is not None} != {self.layout == "realblur"}:
             raise ConfigError("the layout realblur needs root and lists, and no other layout has them")
         if self.noise_free is not None and self.noise_free not in self.variants:
             raise ConfigError(f"noise_free {self.noise_free!r} is not among variants {list(self.variants)}")
         if self.is_custom:
             self._require_custom()
-        for key in () if self.is_custom else ("splits", "test_sequences", "sequence"):
-            if getattr(self, key) is not None:
+            return
+        for key in ("splits", "test_sequences", "sequence"):
+            if getattr(self, key):
                 raise ConfigError(f"{key} is for custom data, of the layouts {', '.join(CUSTOM)}, not {self.layout}")
 
     def _require_custom(self) -> None:
         if self.archives:
             raise ConfigError(f"the layout {self.layout} has no archives: splits says where the pictures are")
         if not re.fullmatch(r"[A-Za-z0-9][-\w.]*", self.name):
-            raise ConfigError(f"name must be of letters, digits, - and _, got {self.name!r}")
+            raise ConfigError(f"name may have letters, digits, - and _, got {self.name!r}")
         require_splits(self.layout, self.splits, self.test_sequences, self.sequence)
         made = {BLUR, NOISE_FREE} if self.layout == "photographs" else {self.variants[0]}
         if not made.issuperset(self.variants) or len(self.variants) > len(set(self.variants)):
-            known = f"{BLUR} and {NOISE_FREE}" if len(made) > 1 else "one"
-            raise ConfigError(f"variants of the layout {self.layout} can be {known}, got {list(self.variants)}")
+            known = f"{BLUR} and {NOISE_FREE}" if len(made) > 1 else "only one"
+            raise ConfigError(f"variants of the layout {self.layout} may be {known}, got {list(self.variants)}")
         if self.synthesis is not None and (self.layout != "photographs" or self.synthesis.photographs):
-            raise ConfigError("synthesis is for the layout photographs, and names none there: splits does")
+            raise ConfigError("synthesis is for the layout photographs, where splits names the photographs")
 
     @property
     def is_custom(self) -> bool:
-        """Whether these are custom data, not a published benchmark."""
+        """Whether this is custom data rather than a published benchmark."""
         return self.layout in CUSTOM
 
     @property
     def archive_names(self) -> tuple[str, ...]:
-        """Names of the files that the fetch stage leaves in the benchmark's folder, each for `open_archive`."""
+        """Names of the files that the fetch stage puts into the benchmark's folder, each for `open_archive`."""
         if not self.is_custom:
             return tuple(archive.name for archive in self.archives)
         return (LISTING if self.layout in ("folders", "list") else f"{self.name}.zip",)
 
     def stratum(self, sequence: str) -> str | None:
-        """Return the name of the stratum that the sequence belongs to, if any."""
+        """Return the name of the stratum of a sequence, if it has one."""
         strata = self.strata
         if strata is None and self.layout == "photographs":
             strata = {name: f"*_{name}" for name in (self.synthesis or SynthesisParams()).strata}
@@ -196,27 +194,13 @@ def read_benchmark(folder: Path, name: str) -> Benchmark:
     """Read the manifest `folder/name.yaml`.
 
     Raises:
-        ConfigError: no such benchmark (the known ones are named), or a manifest with wrong keys or values.
+        ConfigError: an unknown benchmark (the known ones are named), or a manifest with wrong keys or values.
     """
     path = folder / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml"))) or "none"
         raise ConfigError(f"there is no benchmark {name!r}: {folder} knows {known}")
-    values = read_yaml(path)
-    benchmark = parse(Benchmark, values, where=str(path))
-    if not benchmark.is_custom and isinstance(values, Mapping):
-        _require_keys(values, PUBLISHED_KEYS, f"{path}: ")
-        _require_keys(values.get("synthesis") or dict.fromkeys(SYNTHESIS_KEYS), SYNTHESIS_KEYS, f"{path}: synthesis.")
+    benchmark = parse(Benchmark, read_yaml(path), where=str(path))
     if benchmark.name != name:
-        raise ConfigError(f"{path}: name must be {name!r} like the file's, got {benchmark.name!r}")
+        raise ConfigError(f"{path}: name must be {name!r} like the file name, got {benchmark.name!r}")
     return benchmark
-
-
-SYNTHESIS_KEYS = tuple(key.name for key in fields(SynthesisParams))
-
-
-def _require_keys(values: Mapping[str, object], keys: tuple[str, ...], where: str) -> None:
-    """Check that a published benchmark leaves nothing to a default: those are for custom data."""
-    for key in keys:
-        if key not in values:
-            raise ConfigError(f"{where}{key} is missing: add it")

@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from banet.metrics.psnr import psnr  # not later: the name is also the module's
+from banet.metrics.psnr import psnr  # not lazily: the module has the same name
 
 if TYPE_CHECKING:
     from banet.metrics.realblur import RealBlurScore, realblur_score
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RealBlurScore", "psnr", "realblur_score", "ssim_channel", "ssim_matlab3d"]
 
-_LATER = {
+_LAZY = {
     "RealBlurScore": "banet.metrics.realblur",
     "realblur_score": "banet.metrics.realblur",
     "ssim_channel": "banet.metrics.ssim",
@@ -20,6 +20,6 @@ _LATER = {
 
 
 def __getattr__(name: str) -> object:
-    if name in _LATER:
-        return getattr(import_module(_LATER[name]), name)
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

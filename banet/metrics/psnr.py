@@ -5,18 +5,17 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from banet.image import Image
-from banet.metrics.checks import require_same_size
+from banet.image import Image, require_same_size
 
 _PEAK = 255
-_RUN = 256  # samples: 256 * 255**2 < 2**24, so float32 adds the squares of a run without rounding, in any order
-_PART = 512 * _RUN  # samples taken together, few enough for the cache
+_RUN = 256  # samples: 256 * 255**2 < 2**24, so float32 sums of a run are exact, in any order
+_PART = 512 * _RUN  # samples computed together, few enough for the cache
 
 
 def psnr(restored: Image, sharp: Image) -> float:
     """PSNR of one 8-bit RGB image in dB over all samples, peak 255; inf for equal images.
 
-    Both are uint8 (H, W, 3) and of one size, else DataError. The squared error is summed exactly.
+    Takes two uint8 (H, W, 3) of one size, else DataError. The squared errors are summed exactly.
     """
     require_same_size(restored, sharp)
     error = _squared_error(restored, sharp)
@@ -24,7 +23,7 @@ def psnr(restored: Image, sharp: Image) -> float:
 
 
 def _squared_error(restored: Image, sharp: Image) -> int:
-    """Return the sum of squared differences over all samples, exact."""
+    """Return the exact sum of squared differences over all samples."""
     x, y = restored.reshape(-1), sharp.reshape(-1)
     return sum(_squared_error_of_part(x[i : i + _PART], y[i : i + _PART]) for i in range(0, x.size, _PART))
 

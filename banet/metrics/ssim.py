@@ -3,10 +3,10 @@
 Both use a Gaussian window (sigma 1.5, 11 taps), population variances, K1 = 0.01, K2 = 0.03 and L = 255.
 Source: Wang et al., "Image quality assessment: from error visibility to structural similarity", TIP 2004, Eq. (13).
 
-Names: C channels, H rows, W columns of windows; m the four maps whose local means make a score. An image enters with
-five more rows and columns on each side than it has windows. Filters are products with small band matrices, tile by
-tile, so that a tile stays in the cache and no product is large enough for a BLAS library to wake its threads, which
-cost more than they save here, most of all when every core scores an image already.
+Names: C channels, H rows, W columns of windows; m the four maps whose local means make a score. An image has five more
+rows and columns on each side than it has windows. Filters are products with small band matrices, tile by tile: a tile
+stays in the cache, and no product is large enough for a BLAS library to start its threads. They would cost more than
+they save, especially when every core is scoring an image already.
 """
 
 import math
@@ -18,16 +18,15 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from banet.errors import DataError
-from banet.image import Image
-from banet.metrics.checks import require_same_size
+from banet.image import Image, require_same_size
 
 RADIUS = 5
 WINDOW = 2 * RADIUS + 1  # pixels along a side
-_MORE = 2 * RADIUS  # samples that a row of windows needs beyond its own number
+_MORE = 2 * RADIUS  # samples that a row of windows needs beyond their number
 _SIGMA = 1.5
 _C1 = (0.01 * 255) ** 2
 _C2 = (0.03 * 255) ** 2
-_BLOCK = 16  # rows, or columns, that one band matrix makes; measured: 8 to 24 are within a tenth
+_BLOCK = 16  # rows, or columns, that one band matrix gives; measured: with 8 to 24 the time changes by a tenth at most
 _TILE = 30 * _BLOCK  # columns filtered together
 
 Float64s = npt.NDArray[np.float64]
@@ -36,10 +35,10 @@ Integers = npt.NDArray[np.int16]  # wide enough for a sum of two samples
 
 
 def ssim_matlab3d(restored: Image, sharp: Image) -> float:
-    """SSIM as MATLAB's `ssim` computes it for an RGB array: the image is one volume of H x W x 3 voxels.
+    """SSIM as computed by MATLAB's `ssim` for an RGB array: the image is one volume of H x W x 3 voxels.
 
     The window runs along rows, columns and channels, all three replicated at their ends; the mean is over all voxels.
-    This is the number that the papers' tables call SSIM. Takes uint8 (H, W, 3) of any size, both the same, else
+    This is the number called SSIM in the papers' tables. Takes uint8 (H, W, 3) of any size, both the same, else
     DataError. Between -1 and 1; 1 for equal images.
     """
     require_same_size(restored, sharp)
@@ -49,10 +48,10 @@ def ssim_matlab3d(restored: Image, sharp: Image) -> float:
 
 
 def ssim_channel(restored: Image, sharp: Image) -> float:
-    """SSIM of each channel apart, averaged: scikit-image's Gaussian form, BasicSR's and mmagic's.
+    """SSIM of each channel separately, averaged: the Gaussian form of scikit-image, BasicSR and mmagic.
 
     Equals `structural_similarity(sharp, restored, channel_axis=2, gaussian_weights=True, sigma=1.5,
-    use_sample_covariance=False, data_range=255)`: only windows that lie inside the image count. Takes uint8 (H, W, 3)
+    use_sample_covariance=False, data_range=255)`: only windows inside the image count. Takes uint8 (H, W, 3)
     of at least 11 x 11 pixels, both the same size, else DataError. Between -1 and 1; 1 for equal images.
     """
     require_same_size(restored, sharp)
@@ -65,7 +64,7 @@ def ssim_channel(restored: Image, sharp: Image) -> float:
 def ssim_of_valid(restored_HWC: Reals, sharp_HWC: Reals, valid_HW: npt.NDArray[np.bool_]) -> float:
     """`ssim_channel` of images with samples in about [0, 1], averaged over the windows whose centre is valid.
 
-    Takes (H, W, 3) of at least 11 x 11 pixels and (H, W), not all False five pixels and more from the sides.
+    Takes (H, W, 3) of at least 11 x 11 pixels and (H, W), with a True at least five pixels from every side.
     """
     x_CHW, y_CHW = (np.multiply(image.transpose(2, 0, 1), 255, dtype=np.float64) for image in (restored_HWC, sharp_HWC))
     inside_HW = valid_HW[RADIUS:-RADIUS, RADIUS:-RADIUS]
@@ -92,7 +91,7 @@ def _mean_ssim(x_CHW: Integers, y_CHW: Integers, weights_CC: Float64s | None) ->
 def _ssim_in_tiles(
     x_CHW: Integers | Float64s, y_CHW: Integers | Float64s, weights_CC: Float64s | None
 ) -> Iterator[tuple[slice, slice, Float64s]]:
-    """SSIM of every window, tile by tile: its rows, its columns, and (C, H, W) that hold until the next tile."""
+    """SSIM of every window, tile by tile: rows, columns, and (C, H, W) values that are overwritten by the next tile."""
     scratch = _Scratch()
     H: int = x_CHW.shape[1] - _MORE
     W: int = x_CHW.shape[2] - _MORE
@@ -110,13 +109,13 @@ def _ssim_in_tiles(
 
 
 class _Scratch:
-    """Memory that all tiles of an image use: to be given fresh pages for each would cost as much as the arithmetic."""
+    """Memory shared by all tiles of an image: allocating fresh pages for each would cost as much as the arithmetic."""
 
     def __init__(self) -> None:
         self._parts: dict[str, Float64s] = {}
 
     def array(self, name: str, *shape: int) -> Float64s:
-        """Return the part of this name, its values left as they are, in a shape."""
+        """Return the array of this name in a shape; its values are not reset."""
         size = math.prod(shape)
         if name not in self._parts or self._parts[name].size < size:
             self._parts[name] = np.empty(size)
@@ -124,7 +123,7 @@ class _Scratch:
 
 
 def _maps(x_CHW: Integers | Float64s, y_CHW: Integers | Float64s, scratch: _Scratch) -> Float64s:
-    """Stack s = x + y, d = x - y, s^2 and d^2: SSIM asks for xy and x^2 + y^2 only, and both follow from these."""
+    """Stack s = x + y, d = x - y, s^2 and d^2: SSIM needs only xy and x^2 + y^2, and both follow from these."""
     maps_mCHW = scratch.array("maps", 4, *x_CHW.shape)
     np.add(x_CHW, y_CHW, out=maps_mCHW[0])
     np.subtract(x_CHW, y_CHW, out=maps_mCHW[1])
@@ -143,7 +142,7 @@ def _across_channels(means_mWCH: Float64s, weights_CC: Float64s, scratch: _Scrat
 
 
 def _ssim(means: Float64s, scratch: _Scratch) -> Float64s:
-    """SSIM of every voxel, Eq. (13), both of its fractions doubled; the four maps' `means` are used up.
+    """SSIM of every voxel, Eq. (13), both of its fractions doubled; overwrites the `means` of the four maps.
 
     4 xy = s^2 - d^2 and 2 (x^2 + y^2) = s^2 + d^2, of the means, and of the variances (then 4 times the covariance).
     """
@@ -164,7 +163,7 @@ def _ssim(means: Float64s, scratch: _Scratch) -> Float64s:
 def _window_means(maps_mCHW: Float64s, scratch: _Scratch) -> Float64s:
     """Filter along rows and columns, without padding: (m, W, C, H), smaller by ten each way.
 
-    Columns come first in memory, so that both filters are products of a band matrix with long rows.
+    Columns come first in memory: both filters are then products of a band matrix with long rows.
     """
     m, C, height, width = maps_mCHW.shape
     H, W = height - _MORE, width - _MORE
@@ -183,7 +182,7 @@ def _window_means(maps_mCHW: Float64s, scratch: _Scratch) -> Float64s:
 
 @cache
 def _band(n: int) -> Float64s:
-    """Return the (n, n + 10) matrix that takes n + 10 samples to the means of their n windows; n is at most a block."""
+    """Return the (n, n + 10) matrix that maps n + 10 samples to the means of their n windows; n is at most a block."""
     band = np.zeros((n, n + _MORE))
     for tap, weight in enumerate(_taps()):
         band[np.arange(n), np.arange(n) + tap] = weight
@@ -199,7 +198,7 @@ def _taps() -> Float64s:
 
 
 def _channel_weights() -> Float64s:
-    """Return the (3, 3) matrix that the window is along three channels, the outer ones replicated five times."""
+    """Return the window along three channels, the outer ones replicated five times, as a (3, 3) matrix."""
     weights_CC = np.zeros((3, 3))
     for channel in range(3):
         for offset, weight in zip(range(-RADIUS, RADIUS + 1), _taps(), strict=True):

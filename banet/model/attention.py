@@ -1,6 +1,6 @@
 """Blur-aware attention (BA, Sec. 3.1, Fig. 4), its parts (Table 5), and the self-attention of Table 9.
 
-Every attention takes the features (B, C, H, W) and the strips laid over them, and returns features of the same shape.
+Every attention takes features (B, C, H, W) and the grid of strips over them, and returns features of the same shape.
 """
 
 import torch
@@ -14,7 +14,7 @@ from banet.model.strips import StripGrid
 class StripConvolution(nn.Module):
     """Convolve the vertical and the horizontal tensor of one strip number n, without bias.
 
-    For n = 1 the strips are lines, with a 3x1 and a 1x3 kernel; for larger n one 3x3 kernel serves both.
+    For n = 1 the strips are lines, with a 3x1 and a 1x3 kernel; for larger n both share one 3x3 kernel.
     """
 
     def __init__(self, channels: int, out_channels: int, n: int) -> None:
@@ -24,7 +24,7 @@ class StripConvolution(nn.Module):
         self.horizontal = nn.Conv2d(channels, out_channels, (1, 3), padding="same", bias=False) if n == 1 else None
 
     def forward(self, yv_BCHn: Tensor, yh_BCnW: Tensor, steps: tuple[int, int] = (1, 1)) -> tuple[Tensor, Tensor]:
-        """Return both tensors convolved; `steps` is how far neighbouring strips lie apart in either."""
+        """Return both tensors convolved; `steps` are the distances between neighbouring strips in them."""
         horizontal = self.vertical if self.horizontal is None else self.horizontal
         return _convolve(self.vertical, yv_BCHn, (1, steps[0])), _convolve(horizontal, yh_BCnW, (steps[1], 1))
 
@@ -32,8 +32,8 @@ class StripConvolution(nn.Module):
 class MultiKernelStripPooling(nn.Module):
     """The mask of MKSP (Sec. 3.1): strips of every n, convolved to C/2 channels, spread by Eq. (4), then f_out.
 
-    A 1x1 convolution commutes with the spreading, so that f_out begins on the strips and the maps of the single n are
-    never laid out at full size (`fusion_kernel` 3 and local strips need them).
+    A 1x1 convolution commutes with spreading, so f_out begins on the strips, and the map of each n is never
+    materialised at full size (except for `fusion_kernel` 3 and local strips).
     """
 
     def __init__(self, config: BANetConfig) -> None:
@@ -85,7 +85,7 @@ class StripPooling(nn.Module):
 class BlurAwareAttention(nn.Module):
     """BA: the features, gated by the mask of MKSP and again by the refinement f_AR of Eq. (5).
 
-    Table 5 leaves out the refinement (mksp), the pooling (ar), or puts SP in the place of MKSP (sp).
+    The variants of Table 5 omit the refinement (mksp) or the pooling (ar), or replace MKSP by SP (sp).
     """
 
     def __init__(self, config: BANetConfig) -> None:
@@ -108,17 +108,17 @@ class BlurAwareAttention(nn.Module):
     def forward(self, x_BCHW: Tensor, grid: StripGrid) -> Tensor:
         """Return the attended features, (B, C, H, W)."""
         if self.pooling is not None:
-            x_BCHW = self.pooling(x_BCHW, grid) * x_BCHW  # where is the blur, seen over the whole image
+            x_BCHW = self.pooling(x_BCHW, grid) * x_BCHW  # where the blur is, over the whole image
         if self.refinement is not None:
-            x_BCHW = self.refinement(x_BCHW) * x_BCHW  # Eq. (5): sharpen the mask locally
+            x_BCHW = self.refinement(x_BCHW) * x_BCHW  # Eq. (5): sharpens the mask locally
         return x_BCHW
 
 
 class SelfAttention(nn.Module):
-    """Pixel-wise self-attention over the whole feature map (Zhang et al., SAGAN), in BA's place in Table 9.
+    """Pixel-wise self-attention over the whole feature map (Zhang et al., SAGAN), which replaces BA in Table 9.
 
-    Queries, keys and values have C/8 channels, their convolutions no bias; gamma starts at 0. The attention matrix of
-    (H W)^2 numbers is not laid out where torch has a fused kernel; the time stays quadratic.
+    Queries, keys and values have C/8 channels, their convolutions no bias; gamma starts at 0. Where torch has a fused
+    kernel, the attention matrix of (H W)^2 numbers is not materialised; the time is quadratic all the same.
     """
 
     def __init__(self, config: BANetConfig) -> None:
@@ -131,7 +131,7 @@ class SelfAttention(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(()))
 
     def forward(self, x_BCHW: Tensor, grid: StripGrid) -> Tensor:
-        """Return x + gamma o, (B, C, H, W); the strips are not looked at."""
+        """Return x + gamma o, (B, C, H, W); the strips are not used."""
         q, k, v = (
             convolution(x_BCHW).flatten(2).mT.unsqueeze(1) for convolution in (self.query, self.key, self.value)
         )  # (B, 1, HW, C/8)

@@ -1,7 +1,7 @@
-"""The released checkpoints (`.pth`) in and out: their names, their BGR order, and nothing of them unpickled.
+"""Reading and writing the released checkpoints (`.pth`): their names, their BGR order; nothing is unpickled.
 
-The released networks take and give BGR; ours take and give RGB. The first convolution's input channels and the last
-one's output channels are reversed once, here, so that no image has to be.
+The released networks take and give BGR; ours take and give RGB. Reversing the input channels of the first convolution
+and the output channels of the last, once, here, saves reversing every image.
 """
 
 import io
@@ -10,7 +10,8 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from pickle import UnpicklingError  # what torch.load raises where it refuses; nothing is unpickled with it
+from pickle import UnpicklingError  # raised by torch.load when it refuses a file; nothing is unpickled with it
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from banet.errors import ConfigError, ModelError
 from banet.files import write_atomically
 from banet.model.network import BANet
 from banet.model.network_config import BANetConfig
+from banet.model.weights import require_finite, require_same_tensors
 
 # Released name -> ours, layer by layer in the order of the released files; `_MODULE` once per blur-aware module.
 _ENCODER = {"en_layer1.0": "stem.0", "en_layer2.0": "down.0"}
@@ -54,6 +56,7 @@ _WIDTHS = {
 }
 _RELEASED = (BANetConfig(), BANetConfig(name="banet_plus", channels=192, fusion_channels=192))
 _RELEASED_WIRING = ("attention", "content", "kernels", "fusion_kernel", "strip_windows")  # at BANetConfig's defaults
+_REMEDY = f"take a released checkpoint of BANet or BANet+ (the widths are read from {', '.join(_WIDTHS.values())})"
 
 _PREFIX = "module."  # left by DataParallel
 _STATES = ("model_state", "model_state_dict", "state_dict")  # where a whole training state keeps the weights
@@ -62,7 +65,7 @@ _MAGIC = (b"PK\x03\x04", b"\x80")  # of a zip archive (torch 1.6 and later) and 
 
 
 def released_names(modules: int) -> dict[str, str]:
-    """Released name -> ours of every tensor of a network with so many modules, in the order of the released files."""
+    """Released name -> ours, for every tensor of a network of so many modules, in the order of the released files."""
     repeated = {
         f"BAM_{k}.{old}": f"modules_.{k - 1}.{new}" for k in range(1, modules + 1) for old, new in _MODULE.items()
     }
@@ -78,27 +81,25 @@ def import_checkpoint(file: Path) -> BANet:
     """Read a released `.pth` file, in evaluation mode, on the CPU, for RGB.
 
     Names may carry the prefix ``module.``; a whole training state with the weights under ``model_state`` is read too.
-    The configuration is read off the tensors' shapes. Weights in float16, bfloat16 or float64 become float32.
+    The configuration is read from the tensors' shapes. Weights in float16, bfloat16 or float64 become float32.
 
     Raises:
         ModelError: the file cannot be read, holds code, or its tensors are not those of a released network.
     """
-    values = _by_released_name(_load(file), file)
-    modules = _count_modules(values, file)
-    names = released_names(modules)
-    _check_names(values, names, file)
-    tensors = {name: _tensor(values[name], name, file) for name in names}
-    config = _read_config(tensors, modules, file)
+    tensors = _tensors(_load(file), file)
+    config = _read_config(tensors, file)
     with torch.device("meta"):  # shapes alone: the values come from the file
         model = BANet(config)
-    wanted = model.state_dict()
-    _check_shapes(tensors, {name: wanted[ours] for name, ours in names.items()}, config, file)
-    state = {ours: _as_float32(tensors[name], name, file) for name, ours in names.items()}
-    model.load_state_dict(state, assign=True)
+    names, wanted = released_names(config.modules), model.state_dict()
+    require_same_tensors(tensors, {name: wanted[ours] for name, ours in names.items()}, file, remedy=_REMEDY)
+    tensors = {name: tensors[name].to(torch.float32) for name in names}
+    require_finite(tensors, file)
+    copies = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
+    model.load_state_dict({ours: _reverse_colours(name, copies[name]) for name, ours in names.items()}, assign=True)
     return model.eval()
 
 
-def export_checkpoint(model: BANet, file: Path, *, prefix: str = _PREFIX) -> None:
+def export_checkpoint(model: BANet, file: Path) -> None:
     """Write the weights under the released names, for BGR; the file is written whole or not at all.
 
     A `local_crop` is no part of the weights and is not stored.
@@ -111,14 +112,11 @@ def export_checkpoint(model: BANet, file: Path, *, prefix: str = _PREFIX) -> Non
         if ours != released:
             differs = f"{key} {ours}, the released networks have {released}"
             raise ModelError(f"{file} cannot be written: the model has {differs}; keep it as a model folder")
-    state = model.state_dict()
-    tensors = {}
-    for name, ours in released_names(model.config.modules).items():
-        tensor = _reverse_colours(name, state[ours].detach().cpu()).contiguous()
-        _require_finite(tensor, name, file)
-        tensors[prefix + name] = tensor
+    state, names = model.state_dict(), released_names(model.config.modules)
+    tensors = {name: _reverse_colours(name, state[ours].detach().cpu()).contiguous() for name, ours in names.items()}
+    require_finite(tensors, file)
     content = io.BytesIO()
-    torch.save(tensors, content)
+    torch.save({_PREFIX + name: tensor for name, tensor in tensors.items()}, content)
     try:
         write_atomically(file, content.getvalue())
     except OSError as error:
@@ -132,9 +130,9 @@ def _load(file: Path) -> object:
     except OSError as error:
         raise ModelError(f"{file} cannot be read ({error.strerror}): name a released .pth file") from None
     if not start.startswith(_MAGIC):
-        raise ModelError(f"{file} is no PyTorch checkpoint: name a released .pth file")
+        raise ModelError(f"{file} is not a PyTorch checkpoint: name a released .pth file")
     try:
-        with warnings.catch_warnings(action="ignore"):  # of the file's age and kind; what matters is checked below
+        with warnings.catch_warnings(action="ignore"):  # about the file's age and kind; what matters is checked below
             return torch.load(file, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         found = re.search(r"GLOBAL ([\w.]+)", str(error))
@@ -144,87 +142,43 @@ def _load(file: Path) -> object:
             "get the weights alone, saved with torch.save(model.state_dict(), file)"
         ) from None
     except Exception:  # any bytes may follow the first four: torch's reader fails in many ways
-        raise ModelError(f"{file} is cut off, damaged or no PyTorch checkpoint: fetch it again") from None
+        raise ModelError(f"{file} is cut off, damaged or not a PyTorch checkpoint: fetch it again") from None
 
 
-def _by_released_name(content: object, file: Path) -> dict[str, object]:
-    """The entries of the state dict in the file, their names without the prefix."""
+def _tensors(content: object, file: Path) -> dict[str, Tensor]:
+    """The tensors of the state dict in the file, their names without the prefix."""
     if isinstance(content, Mapping):
         content = next((content[key] for key in _STATES if isinstance(content.get(key), Mapping)), content)
     if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
         raise ModelError(f"{file} holds no tensors by name: save the weights with torch.save(model.state_dict(), file)")
-    values: dict[str, object] = {}
+    tensors: dict[str, Tensor] = {}
     for key, value in content.items():
         name = str(key).removeprefix(_PREFIX)
-        if name in values:
+        if name in tensors:
             raise ModelError(f"{file} holds {name} twice, with and without {_PREFIX}: keep one of the two")
-        values[name] = value
-    return values
+        if not isinstance(value, Tensor):
+            raise ModelError(f"{file}: {name} is of type {type(value).__name__}, not a tensor: save the weights alone")
+        if value.dtype not in _DTYPES or value.layout is not torch.strided or value.device.type != "cpu":
+            kind = f"{value.dtype}, {value.layout}, on {value.device}".replace("torch.", "")
+            raise ModelError(f"{file}: {name} is a tensor of another kind ({kind}): save the weights as plain float32")
+        tensors[name] = value.detach()
+    return tensors
 
 
-def _count_modules(values: Mapping[str, object], file: Path) -> int:
-    numbers = {int(found[1]) for name in values if (found := re.match(r"BAM_([1-9]\d{0,3})\.", name))}
-    for k in range(1, len(numbers) + 1):
-        if k not in numbers:
-            raise ModelError(f"{file} has BAM_{max(numbers)} but no BAM_{k}: take a file with all of its modules")
-    return max(1, len(numbers))
-
-
-def _check_names(values: Mapping[str, object], names: Mapping[str, str], file: Path) -> None:
-    missing = [name for name in names if name not in values]
-    unknown = [name for name in values if name not in names]
-    if missing or unknown:
-        lacks = f"lacks {_first(missing)}" if missing else ""
-        has = f"has {_first(unknown)} that BANet has no place for" if unknown else ""
-        found = " and ".join(part for part in (lacks, has) if part)
-        raise ModelError(f"{file} {found}: take a released checkpoint of BANet or BANet+")
-
-
-def _first(names: list[str]) -> str:
-    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    return f"the tensor {names[0]}{more}"
-
-
-def _tensor(value: object, name: str, file: Path) -> Tensor:
-    if not isinstance(value, Tensor):
-        raise ModelError(f"{file}: {name} is of type {type(value).__name__}, not a tensor: save the weights alone")
-    if value.dtype not in _DTYPES or value.layout is not torch.strided or value.device.type != "cpu":
-        kind = f"{value.dtype}, {value.layout}, on {value.device}".replace("torch.", "")
-        raise ModelError(f"{file}: {name} is a tensor of another kind ({kind}): save the weights as plain float32")
-    return value.detach()
-
-
-def _read_config(tensors: Mapping[str, Tensor], modules: int, file: Path) -> BANetConfig:
-    stem, channels, fusion = (tensors[name].shape[0] if tensors[name].dim() else 0 for name in _WIDTHS.values())
+def _read_config(tensors: Mapping[str, Tensor], file: Path) -> BANetConfig:
+    """The released configuration of these widths and number of modules, or one of its own, named "imported"."""
+    found: dict[str, Any] = {
+        "modules": len({name.partition(".")[0] for name in tensors if name.startswith("BAM_")}) or 1
+    }
+    for key, name in _WIDTHS.items():
+        if name in tensors and tensors[name].dim():  # what is missing or has another shape is reported later
+            found[key] = tensors[name].shape[0]
     try:
-        config = BANetConfig(
-            name="imported", stem_channels=stem, channels=channels, modules=modules, fusion_channels=fusion
-        )
+        config = BANetConfig(name="imported", **found)
     except ConfigError as error:
-        sources = ", ".join(_WIDTHS.values())
-        raise ModelError(f"{file}: {error} (read off {sources}): take a file of a released network") from None
+        raise ModelError(f"{file}: {error}: {_REMEDY}") from None
     return next((known for known in _RELEASED if replace(config, name=known.name) == known), config)
-
-
-def _check_shapes(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], config: BANetConfig, file: Path) -> None:
-    for name, tensor in tensors.items():
-        if tensor.shape != wanted[name].shape:
-            shapes = f"{list(tensor.shape)}, not {list(wanted[name].shape)}"
-            widths = ", ".join(f"{key} {getattr(config, key)} ({source})" for key, source in _WIDTHS.items())
-            raise ModelError(f"{file}: {name} has the shape {shapes} as {widths} ask: take a file of one network")
-
-
-def _as_float32(tensor: Tensor, name: str, file: Path) -> Tensor:
-    """A copy of its own, for RGB."""
-    tensor = _reverse_colours(name, tensor).to(torch.float32, copy=True, memory_format=torch.contiguous_format)
-    _require_finite(tensor, name, file)
-    return tensor
 
 
 def _reverse_colours(name: str, tensor: Tensor) -> Tensor:
     return tensor.flip(_COLOUR_DIMENSION[name]) if name in _COLOUR_DIMENSION else tensor
-
-
-def _require_finite(tensor: Tensor, name: str, file: Path) -> None:
-    if not torch.isfinite(tensor).all():
-        raise ModelError(f"{file}: {name} holds NaN or infinite values: take weights from before training diverged")

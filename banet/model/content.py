@@ -1,7 +1,7 @@
-"""Cascaded parallel dilated convolution (CPDC, Sec. 3.2, Fig. 9) and what Table 8 compares it with.
+"""Cascaded parallel dilated convolution (CPDC, Sec. 3.2, Fig. 9) and the alternatives of Table 8.
 
-Every one takes features of C channels and returns three tensors of C/2, one a dilation, for the next convolution to
-join. The dilated convolutions are linear, as in the released networks.
+Each takes features of C channels and returns three tensors of C/2 channels, one per dilation, to be concatenated. The
+dilated convolutions are linear, as in the released networks.
 """
 
 import torch
@@ -23,12 +23,12 @@ class ParallelDilatedConvolution(nn.Module):
         )
 
     def forward(self, x_BCHW: Tensor) -> list[Tensor]:
-        """Return what each dilation sees, three tensors of the same size."""
+        """Return the output of each dilation, three tensors of the same size."""
         return [branch(x_BCHW) for branch in self.branches]
 
 
 class PDCTwice(nn.Sequential):
-    """Two PDCs in a row with nothing between them (Table 8's PDC with the exponent 2)."""
+    """Two PDCs in a row with nothing between them (PDC with exponent 2 in Table 8)."""
 
     def __init__(self, channels: int) -> None:
         half = channels // 2
@@ -41,7 +41,7 @@ class PDCTwice(nn.Sequential):
 
 
 class CascadedParallelDilatedConvolution(nn.Sequential):
-    """CPDC (Fig. 9b): two PDCs with one 3x3 convolution as a bridge."""
+    """CPDC (Fig. 9b): two PDCs bridged by one 3x3 convolution."""
 
     def __init__(self, channels: int) -> None:
         half = channels // 2

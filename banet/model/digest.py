@@ -1,4 +1,4 @@
-"""The files of a model on disk and their digest, which needs no torch."""
+"""The files of a model on disk and their digest; does not need torch."""
 
 import hashlib
 from pathlib import Path
@@ -20,7 +20,7 @@ def read_part(folder: Path, name: str) -> bytes:
     """Read one file of a model.
 
     Raises:
-        ModelError: it is missing, or cannot be read.
+        ModelError: it is missing or cannot be read.
     """
     try:
         return (folder / name).read_bytes()

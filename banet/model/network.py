@@ -13,7 +13,7 @@ from banet.model.strips import COLUMNS, ROWS, StripGrid, is_channels_last, strip
 
 
 class BlurAwareModule(nn.Module):
-    """BAM (Fig. 3): attention (BA) and content (CPDC) see the same features; their union is added to the input."""
+    """BAM (Fig. 3): attention (BA) and content (CPDC) of the same features are fused and added to the input."""
 
     def __init__(self, config: BANetConfig) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class BlurAwareModule(nn.Module):
         return F.leaky_relu(self.output(self._joined(x_BCHW, grid)).add_(x_BCHW), LEAK, inplace=True)
 
     def _joined(self, x_BCHW: Tensor, grid: StripGrid) -> Tensor:
-        # A method of its own, and f freed before the union is made: these are the largest tensors there are.
+        # A separate method, and f freed before the concatenation: these are the largest tensors of all.
         f_BCHW = self.input(x_BCHW)
         attended = [] if self.attention is None else [self.attention(f_BCHW, grid)]
         parts = [*self.content(f_BCHW), *attended]
@@ -40,8 +40,8 @@ class BlurAwareModule(nn.Module):
 class BANet(nn.Module):
     """Blur-aware attention network: (B, 3, H, W) RGB in [0, 1] in, the same shape out, not clamped.
 
-    Any size from 1x1 up; odd sides are padded by reflection inside and cropped again. It is fastest on images in
-    `torch.channels_last`, whatever the format of its weights.
+    Any size from 1x1 up; odd sides are padded by reflection inside the network and cropped again. It is fastest on
+    images in `torch.channels_last`, whatever the format of its weights.
     """
 
     def __init__(self, config: BANetConfig | None = None) -> None:
@@ -65,13 +65,13 @@ class BANet(nn.Module):
         return x_BCHW + _cropped(residual, x_BCHW)
 
     def _decoded(self, x_BCHW: Tensor) -> Tensor:
-        # A method of its own, so that its parts are freed before the convolutions at full size that follow.
+        # A separate method: its tensors are freed before the full-size convolutions that follow.
         skip = self.stem(x_BCHW)
         features = self.down(skip)
         grid = self._grid(features)
         for module in self.modules_:
             features = module(features, grid)
-        features = self.up(features)  # the same name, so that those of half size are freed
+        features = self.up(features)  # the same name: frees those of half size
         return torch.cat([features, skip], dim=1)
 
     def _grid(self, features_BCHW: Tensor) -> StripGrid:
@@ -85,11 +85,11 @@ class BANet(nn.Module):
 
 
 def with_local_strips(model: BANet, crop: int | None) -> BANet:
-    """Return a network of the same weights that averages strips over windows of a training crop of this side.
+    """Return a network of the same weights that averages strips over windows as large as a training crop.
 
     Args:
         model: shares its weights with the new network.
-        crop: pixels; None: strips across the whole image, as in training.
+        crop: side of the crop, pixels; None: strips across the whole image, as in training.
 
     Raises:
         ConfigError: an odd crop, or one too small for the strips.
@@ -101,9 +101,9 @@ def with_local_strips(model: BANet, crop: int | None) -> BANet:
 
 
 def _padded(x_BCHW: Tensor) -> Tensor:
-    """Mirror one row or column more where a side is odd; a side of one pixel is repeated.
+    """Reflect one more row or column where a side is odd; a side of one pixel is repeated.
 
-    By indices, and to twice something: so torch.export can tell that the decoder's two inputs are of one size.
+    By indices, to a multiple of two: this tells torch.export that the two inputs of the decoder have the same size.
     """
     even = x_BCHW
     for dim in (ROWS, COLUMNS):

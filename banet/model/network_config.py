@@ -1,4 +1,4 @@
-"""The network's configuration: what `conf/model/*.yaml` says and what is stored beside the weights."""
+"""The configuration of the network: the content of `conf/model/*.yaml`, stored beside the weights."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,8 +10,8 @@ from banet.errors import ConfigError
 class BANetConfig:
     """Widths and parts of one network; the defaults are the released BANet (17,988,547 parameters).
 
-    The released BANet+ has ``channels=192, fusion_channels=192`` (40,768,131 parameters). The networks of the paper's
-    Tables 5 to 9 are files in `conf/model/`.
+    The released BANet+ has ``channels=192, fusion_channels=192`` (40,768,131 parameters). `conf/model/` has a file
+    for each network of the paper's Tables 5 to 9.
     """
 
     name: str = "banet"

@@ -1,12 +1,14 @@
 """A model on disk: a folder with `model.safetensors` and `config.json`. Nothing is ever unpickled."""
 
 import json
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
+from torch import Tensor
 
 from banet.errors import ModelError
 from banet.files import write_atomically
@@ -29,7 +31,7 @@ def load_weights(folder: Path) -> BANet:
     """Read a model written by `save_weights`, in evaluation mode, on the CPU.
 
     Raises:
-        ModelError: a file is missing or damaged, or the tensors are not those of the configuration.
+        ModelError: a file is missing or damaged, or its tensors do not fit the configuration or are not finite.
     """
     try:
         values = json.loads(read_part(folder, CONFIG))
@@ -40,19 +42,33 @@ def load_weights(folder: Path) -> BANet:
         tensors = load(read_part(folder, WEIGHTS))
     except SafetensorError as error:
         raise ModelError(f"{folder / WEIGHTS} is damaged ({error}): fetch or train the model again") from None
-    _check_tensors(tensors, model.state_dict(), folder / WEIGHTS)
+    remedy = f"weights and {CONFIG} must be of one model"
+    require_same_tensors(tensors, model.state_dict(), folder / WEIGHTS, remedy=remedy)
+    require_finite(tensors, folder / WEIGHTS)
     model.load_state_dict(tensors)
     return model.eval()
 
 
-def _check_tensors(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor], file: Path) -> None:
-    for name in sorted(wanted.keys() | found.keys()):
-        if name not in found:
-            raise ModelError(f"{file} lacks the tensor {name}: weights and {CONFIG} are not of one model")
-        if name not in wanted:
-            raise ModelError(f"{file} has a tensor {name} that {CONFIG} has no place for: they are not of one model")
-        if found[name].shape != wanted[name].shape:
-            shapes = f"{list(found[name].shape)}, not {list(wanted[name].shape)}"
-            raise ModelError(f"{file}: {name} has the shape {shapes} as {CONFIG} says")
-        if not torch.isfinite(found[name]).all():
-            raise ModelError(f"{file}: {name} holds values that are not finite: the training diverged")
+def require_same_tensors(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], file: Path, *, remedy: str) -> None:
+    """Raise ModelError unless a file has the tensors of a model, by name and shape."""
+    missing, unknown = wanted.keys() - found.keys(), found.keys() - wanted.keys()
+    if missing or unknown:
+        lacks = f"lacks {_first(missing, wanted)}" if missing else ""
+        has = f"has {_first(unknown, found)} that the network has no place for" if unknown else ""
+        raise ModelError(f"{file} {' and '.join(part for part in (lacks, has) if part)}: {remedy}")
+    for name, tensor in found.items():
+        if tensor.shape != wanted[name].shape:
+            shapes = f"{list(tensor.shape)}, not {list(wanted[name].shape)}"
+            raise ModelError(f"{file}: {name} has the shape {shapes}: {remedy}")
+
+
+def _first(names: Set[str], order: Iterable[str]) -> str:
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"the tensor {next(name for name in order if name in names)}{more}"
+
+
+def require_finite(tensors: Mapping[str, Tensor], file: Path) -> None:
+    """Raise ModelError where a tensor of a file, by name, has a value that is not finite."""
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise ModelError(f"{file}: {name} holds NaN or infinite values: take weights from before training diverged")

@@ -1,1 +1,1 @@
-"""Scoring by the papers' protocols: single images, means, tables with a row an image, work spread and resumed."""
+"""Scoring by the papers' protocols: single images, means, and tables with a row per image; parallel and resumable."""

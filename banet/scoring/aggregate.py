@@ -1,7 +1,7 @@
-"""Means over images, which one identical image must not spoil.
+"""Means over images, which a single identical image must not make infinite.
 
-An image that equals its sharp one has an infinite PSNR. It is counted, and left out of the mean of PSNR; its SSIM is
-1 and counts. A mean of PSNR is infinite only where every image is identical.
+An image that equals its sharp one has an infinite PSNR. It is counted but left out of the mean PSNR, while its SSIM
+of 1 is included. A mean PSNR is infinite only if every image is identical.
 """
 
 import math
@@ -17,21 +17,21 @@ SUB_IMAGES = 8  # of Table 9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means(Scores):
-    """Means of plain scores over some images; of PSNR, over those where it is finite."""
+    """Means of plain scores over some images; that of PSNR over the images where it is finite."""
 
     identical: int = 0  # images that equal the sharp one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlignedMeans:
-    """Means of RealBlur's scores; images that could not be aligned count as they were compared."""
+    """Means of RealBlur's scores; images that could not be aligned are included, as compared unaligned."""
 
     psnr: float  # dB, over the images where it is finite
     ssim: float
     images: int
     aligned: int  # images whose alignment converged
     identical: int  # images that equal the sharp one
-    opencv: str  # version that aligned; all of them if rows of several were put together
+    opencv: str  # version that aligned; all versions if the rows come from several
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ def means(scores: Iterable[Scores]) -> Means:
 
 
 def aligned_means(scores: Iterable[ImageScores]) -> AlignedMeans | None:
-    """Means of RealBlur's scores over the rows that have them; None where none has."""
+    """Means of RealBlur's scores over the rows that have them; None if no row has."""
     found: list[AlignedScores] = [s.realblur for s in scores if s.realblur is not None]
     if not found:
         return None
@@ -71,54 +71,54 @@ def aligned_means(scores: Iterable[ImageScores]) -> AlignedMeans | None:
 
 
 def compare(scores: Sequence[ImageScores]) -> Comparison:
-    """Means over at least one image, of the rows that have both scores."""
-    both = [(s.blurred, s.restored) for s in scores if s.blurred is not None]
-    blurred, restored = means(before for before, _ in both), means(after for _, after in both)
-    return Comparison(images=len(both), blurred=blurred, restored=restored, gain=_gain(both))
+    """Means before and after restoration, over the rows that have both scores; at least one."""
+    return _compared([(s.blurred, s.restored) for s in scores if s.blurred is not None])
 
 
 def compare_filtered(scores: Sequence[ImageScores]) -> Comparison | None:
-    """The same of the best single filter in the model's place; None where no filter was chosen."""
+    """The same with the best single filter in place of the model; None if no filter was chosen."""
     both = [(s.blurred, s.filtered) for s in scores if s.blurred is not None and s.filtered is not None]
-    if not both:
-        return None
-    blurred, filtered = means(before for before, _ in both), means(after for _, after in both)
-    return Comparison(images=len(both), blurred=blurred, restored=filtered, gain=_gain(both))
+    return _compared(both) if both else None
 
 
 def compare_strata(scores: Sequence[ImageScores]) -> dict[str, Comparison]:
-    """Means over the images of each stratum, in the order in which they come."""
+    """Means over the images of each stratum, in order of appearance."""
     names = dict.fromkeys(s.stratum for s in scores if s.stratum is not None)
     return {name: compare([s for s in scores if s.stratum == name]) for name in names}
 
 
+def _compared(pairs: Sequence[tuple[Scores, Scores]]) -> Comparison:
+    before, after = means(pair[0] for pair in pairs), means(pair[1] for pair in pairs)
+    return Comparison(images=len(pairs), blurred=before, restored=after, gain=_gain(pairs))
+
+
 def _gain(pairs: Sequence[tuple[Scores, Scores]]) -> float:
-    """Gain in dB; never nan. Where no image has two finite PSNRs, the means' difference, 0 where both are infinite."""
+    """Gain in dB, never nan: if no image has two finite PSNRs, the difference of the means, 0 if both are infinite."""
     finite = [pair for pair in pairs if all(math.isfinite(s.psnr) for s in pair)] or pairs
     before, after = means(pair[0] for pair in finite).psnr, means(pair[1] for pair in finite).psnr
     return 0.0 if before == after else after - before
 
 
 def score_place(benchmark: str, variant: str, *, sub_images: int = 1, local_crop: int | None = None) -> str:
-    """What the names of a run's metrics begin with: all that two scores of one model can differ in.
+    """The beginning of the names of a run's metrics: everything in which two scores of one model can differ.
 
     Args:
         benchmark: its name.
         variant: of the blurred images.
-        sub_images: that each image was restored in, separately (Table 9); 1 for the whole image.
-        local_crop: side of the training crop over whose windows strips averaged, pixels.
+        sub_images: number of parts of each image that were restored separately (Table 9); 1 for the whole image.
+        local_crop: strips were averaged over windows of this training crop; side in pixels.
     """
     divided = f"/sub_images{sub_images}" if sub_images > 1 else ""
     return f"{benchmark}/{variant}{divided}" + (f"/local{local_crop}" if local_crop is not None else "")
 
 
 def score_name(place: str) -> str:
-    """The metric of a run that holds the mean PSNR of restored test images, dB."""
+    """The name of a run's metric with the mean PSNR of restored test images, dB."""
     return f"{place}/restored_psnr"
 
 
 def named_means(scores: Sequence[ImageScores], place: str) -> dict[str, float]:
-    """Means as a run's metrics: `mini/blur/restored_psnr`, ...; finite values alone, as MLflow's charts need them."""
+    """Means as a run's metrics, `mini/blur/restored_psnr`, ...; only finite values, which MLflow's charts need."""
     main = compare(scores)
     values = {f"{place}/blurred_{name}": value for name, value in asdict(main.blurred).items()}
     values |= {f"{place}/restored_{name}": value for name, value in asdict(main.restored).items()}

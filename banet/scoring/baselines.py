@@ -1,7 +1,7 @@
-"""What a simple filter can do: a network has to beat the best Gaussian or unsharp filter to have learned anything."""
+"""The best simple filter: a network that does not beat Gaussian and unsharp filters has learned nothing."""
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -35,11 +35,7 @@ class Filter:
 
 
 def best_filter(pairs: Iterable[tuple[Image, Image]]) -> Filter:
-    """Return the filter with the highest mean PSNR on some (blurred, sharp) pairs; choose it on training pairs."""
+    """Return the filter with the highest mean PSNR on some (blurred, sharp) pairs, which should be training pairs."""
     seen = list(pairs)
     candidates = [Filter(sigma=sigma, amount=amount) for sigma, amount in itertools.product(SIGMAS, (-1.0, *AMOUNTS))]
-    return max(candidates, key=lambda candidate: _mean_psnr(candidate, seen))
-
-
-def _mean_psnr(candidate: Filter, pairs: Sequence[tuple[Image, Image]]) -> float:
-    return float(np.mean([psnr(candidate(blurred), sharp) for blurred, sharp in pairs]))
+    return max(candidates, key=lambda candidate: np.mean([psnr(candidate(blurred), sharp) for blurred, sharp in seen]))

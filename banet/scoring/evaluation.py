@@ -1,6 +1,6 @@
-"""Scoring a model on a benchmark's shards: blocks of images, each whole image in one pass, spread and resumed."""
+"""Scoring a model on a benchmark's shards: each whole image in one pass, spread over processes, resumable."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,45 +15,32 @@ from banet.data.shards.storage import Location
 from banet.errors import ResourceError
 from banet.image import Image
 from banet.inference import deterministic_convolutions, restore, restore_sub_images
+from banet.model.digest import weights_digest
 from banet.model.network import BANet, with_local_strips
 from banet.model.weights import load_weights
 from banet.scoring.aggregate import SUB_IMAGES, score_place
 from banet.scoring.baselines import Filter
 from banet.scoring.resume import FinishedBlocks, Work, finished_blocks, score_resumed
-from banet.scoring.scores import ImageScores, Protocol, protocol_of, score, score_aligned
-
-IMAGES_A_BLOCK: dict[Protocol, int] = {"gopro": 8, "realblur": 1}  # an alignment takes as long as eight plain scores
+from banet.scoring.scores import ImageScores, protocol_of, score, score_aligned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scoring:
-    """What is scored; it goes to other processes."""
+    """What is scored, and how; sent to other processes."""
 
     weights: Path  # folder
     shards: Location
     benchmark: Benchmark
-    baseline_filter: Filter | None = None  # scored beside the model, on the blurred images of `variants[0]`
-    variants: tuple[str, ...]  # which blurred images are restored; the first is the one that counts
+    baseline_filter: Filter | None = None  # scored as well, on the blurred images of `variants[0]`
+    variants: tuple[str, ...]  # of the blurred images; the first is the one that counts
     device: str = "cpu"
     sub_images: bool = False  # restore eight sub-images of each image separately (Table 9)
-    local_crop: int | None = None  # side of the training crop over whose windows strips average, pixels
+    local_crop: int | None = None  # strips are averaged over windows of this training crop; side in pixels
 
     def place(self, variant: str) -> str:
-        """What MLflow's names of the scores of a variant begin with."""
-        return score_place(
-            self.benchmark.name,
-            variant,
-            sub_images=SUB_IMAGES if self.sub_images else 1,
-            local_crop=self.local_crop,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
-    """Some images of one variant."""
-
-    variant: str
-    rows: tuple[PairRow, ...]
+        """The beginning of MLflow's names for the scores of a variant."""
+        sub_images = SUB_IMAGES if self.sub_images else 1
+        return score_place(self.benchmark.name, variant, sub_images=sub_images, local_crop=self.local_crop)
 
 
 def score_benchmark(
@@ -66,24 +53,24 @@ def score_benchmark(
 ) -> list[ImageScores]:
     """Restore and score the blurred images of every variant, in the order of the variants and rows.
 
-    Args:
-        scoring: model, shards, variants.
-        rows: of the shards.
-        kept: where blocks that are done lie; only the others are scored.
-        workers: processes; None takes one for few small images and else one a core. On a GPU, one process a GPU.
-        on_progress: is told how many images are done, of how many.
+    As `score_resumed` does; on a GPU, `workers` is one per GPU if None.
 
     Raises:
         DataError: damaged shards.
         ModelError: damaged weights.
-        ResourceError: no GPU though one is asked for, a full disk, or workers that die.
+        ResourceError: a GPU is asked for and there is none, a full disk, or workers that die.
     """
     on_gpu = scoring.device != "cpu"
     if on_gpu and not torch.cuda.is_available():
         raise ResourceError(f"{scoring.device} cannot be used, torch finds no GPU here: score on the CPU")
     return score_resumed(
         partial(_open, scoring),
-        list(_blocks(scoring, rows)),
+        [
+            Work(item=(variant, row), key=row.key, variant=variant, pixels=row.height * row.width)
+            for variant in scoring.variants
+            for row in rows
+        ],
+        protocol=protocol_of(scoring.benchmark),
         kept=kept,
         workers=torch.cuda.device_count() if on_gpu and workers is None else workers,
         gpus=1 if on_gpu else 0,
@@ -91,62 +78,39 @@ def score_benchmark(
     )
 
 
-def kept_scores(storage: Path, scoring: Scoring, *, weights: str, shards: str) -> FinishedBlocks:
-    """Return where scores lie until all are there, by everything that they depend on.
-
-    Args:
-        storage: folder of unfinished work.
-        scoring: where weights and shards lie does not count.
-        weights: digest of the weights.
-        shards: digest of the shards.
-    """
-    depends_on = asdict(replace(scoring, weights=Path(), shards="")) | {"weights": weights, "shards": shards}
+def kept_scores(storage: Path, scoring: Scoring, data_digest: str) -> FinishedBlocks:
+    """Return the finished blocks in `storage`, found by all that the scores depend on, including both digests."""
+    digests = {"weights": weights_digest(scoring.weights), "shards": data_digest}
+    depends_on = asdict(replace(scoring, weights=Path(), shards="")) | digests
     return finished_blocks(storage, scoring.benchmark.name, depends_on, Path(__file__))
 
 
-def score_images(
+def score_image(
     restoring: Callable[[Image], Image],
     shards: ShardFolder,
-    rows: Sequence[PairRow],
+    row: PairRow,
     benchmark: Benchmark,
     variant: str,
     baseline_filter: Filter | None = None,
-) -> list[ImageScores]:
-    """Restore and score the blurred images of one variant in this process, in the order of the rows."""
-    protocol, scores = protocol_of(benchmark), []
-    for row in rows:
-        images = shards.read(row, (variant, SHARP)).images
-        blurred, sharp = images[variant], images[SHARP]
-        restored = restoring(blurred)
-        scores.append(
-            ImageScores(
-                key=row.key,
-                sequence=row.sequence,
-                stratum=benchmark.stratum(row.sequence),
-                variant=variant,
-                blurred=score(blurred, sharp),
-                restored=score(restored, sharp),
-                filtered=score(baseline_filter(blurred), sharp) if baseline_filter is not None else None,
-                realblur=score_aligned(restored, sharp, protocol),
-            )
-        )
-    return scores
-
-
-def _blocks(scoring: Scoring, rows: Sequence[PairRow]) -> Iterator[Work[Block]]:
-    size = IMAGES_A_BLOCK[protocol_of(scoring.benchmark)]
-    for variant in scoring.variants:
-        for first in range(0, len(rows), size):
-            some = tuple(rows[first : first + size])
-            yield Work(
-                item=Block(variant=variant, rows=some),
-                keys=tuple((row.key, variant) for row in some),
-                pixels=sum(row.height * row.width for row in some),
-            )
+) -> ImageScores:
+    """Restore and score one blurred image."""
+    images = shards.read(row, (variant, SHARP)).images
+    blurred, sharp = images[variant], images[SHARP]
+    restored = restoring(blurred)
+    return ImageScores(
+        key=row.key,
+        sequence=row.sequence,
+        stratum=benchmark.stratum(row.sequence),
+        variant=variant,
+        blurred=score(blurred, sharp),
+        restored=score(restored, sharp),
+        filtered=score(baseline_filter(blurred), sharp) if baseline_filter is not None else None,
+        realblur=score_aligned(restored, sharp, protocol_of(benchmark)),
+    )
 
 
 def open_model(scoring: Scoring) -> tuple[BANet, Callable[[Image], Image]]:
-    """Load the network to where it scores, and how it restores one image there.
+    """Load the network on the device that scores; return it and the function that restores one image.
 
     Raises:
         ModelError: damaged weights.
@@ -163,13 +127,14 @@ def open_model(scoring: Scoring) -> tuple[BANet, Callable[[Image], Image]]:
     return network, restoring
 
 
-def _open(scoring: Scoring) -> Callable[[Block], list[ImageScores]]:
-    """Load the model and open the shards, once a process."""
+def _open(scoring: Scoring) -> Callable[[tuple[str, PairRow]], ImageScores]:
+    """Load the model and open the shards, once per process."""
     _, restoring = open_model(scoring)
     shards = ShardFolder(scoring.shards)
 
-    def work(block: Block) -> list[ImageScores]:
-        baseline = scoring.baseline_filter if block.variant == scoring.variants[0] else None
-        return score_images(restoring, shards, block.rows, scoring.benchmark, block.variant, baseline)
+    def work(image: tuple[str, PairRow]) -> ImageScores:
+        variant, row = image
+        baseline = scoring.baseline_filter if variant == scoring.variants[0] else None
+        return score_image(restoring, shards, row, scoring.benchmark, variant, baseline)
 
     return work

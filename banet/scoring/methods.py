@@ -1,7 +1,7 @@
-"""Other methods' scores, kept for the report: `data/methods/BENCHMARK/NAME/`, a folder a method.
+"""Other methods' scores, kept for the report in `data/methods/BENCHMARK/NAME/`.
 
-It holds `method.json`, the table of scores as Parquet and CSV, and `samples/KEY.png`: what the method made of
-the test images that the report shows.
+The folder holds `method.json`, the table of scores as Parquet and CSV, and `samples/KEY.png`: the test images that the
+report shows, as restored by the method.
 """
 
 import json
@@ -16,13 +16,11 @@ from banet.parsing import parse
 from banet.scoring.scores import ImageScores
 from banet.scoring.table import read_table, write_table
 
-METHODS = Path("data/methods")
-"""Where they lie in a checkout."""
-
+METHODS = Path("data/methods")  # in a checkout
 ABOUT, SAMPLES = "method.json", "samples"
 TABLES = ("scores.parquet", "scores.csv")
 LONGEST_NAME = 64  # characters
-LONGEST_FOLDER = 200  # bytes of a name in UTF-8: file systems take 255, and a folder that is being filled has more
+LONGEST_FOLDER = 200  # bytes of a name in UTF-8: file systems allow 255, and an unfinished folder has a longer name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +34,7 @@ class Method:
     folder: Path
 
     def sample(self, key: str) -> Path | None:
-        """Return the PNG of one restored image, by its key; None if none was kept."""
+        """Return the PNG of one restored image, by its key; None if it was not kept."""
         path = self.folder / SAMPLES / f"{key}.png"
         return path if path.is_file() else None
 
@@ -50,22 +48,22 @@ class _About:
 
 
 def require_name(name: str) -> None:
-    """Check that a method's name can be a folder's.
+    """Check that a method's name can be the name of a folder.
 
     Raises:
-        ConfigError: it is empty, hidden, too long, or has characters that no folder's name should have.
+        ConfigError: it is empty, hidden, too long, or has characters unsuitable for a folder.
     """
     fault = None
     if not name.strip():
         fault = "is empty"
     elif not name.isprintable() or "/" in name or "\\" in name:
-        fault = "has a character that no folder's name should have"
+        fault = "has a character unsuitable for a folder"
     elif name.startswith(".") or name != name.strip():
-        fault = "begins with a dot, or begins or ends with a blank"
+        fault = "begins with a dot, or begins or ends with a space"
     elif len(name) > LONGEST_NAME or len(name.encode()) > LONGEST_FOLDER:
         fault = f"is longer than {LONGEST_NAME} characters"
     if fault:
-        raise ConfigError(f"--method {name!r} {fault}: it becomes a folder's name, e.g. MIMO-UNet+")
+        raise ConfigError(f"--method {name!r} {fault}: it becomes the name of a folder, e.g. MIMO-UNet+")
 
 
 def write_method(
@@ -77,15 +75,9 @@ def write_method(
     rows: Sequence[ImageScores],
     samples: Mapping[str, Path],
 ) -> Path:
-    """Write a method's folder; an earlier one of the name is replaced as a whole.
+    """Write a method's folder below `root`, replacing an earlier one; return it.
 
-    Args:
-        root: holds a folder a benchmark.
-        name: of the method.
-        benchmark: its name.
-        data_digest: of the shards.
-        rows: of all test images.
-        samples: key: image file, copied as PNG.
+    `rows` are those of all test images; `samples` are image files by key, which are copied as PNG.
 
     Raises:
         ConfigError: a name that cannot be a folder's.
@@ -105,10 +97,10 @@ def write_method(
 
 
 def read_methods(root: Path, benchmark: str) -> tuple[Method, ...]:
-    """Read all methods that were scored on a benchmark, sorted by name; none where there are none.
+    """Read all methods that were scored on a benchmark, sorted by name.
 
     Raises:
-        DataError: a folder that is damaged.
+        DataError: a damaged folder.
     """
     above = root / benchmark
     if not above.is_dir():
@@ -122,7 +114,7 @@ def _read_method(folder: Path, benchmark: str) -> Method:
         about = parse(_About, json.loads((folder / ABOUT).read_text(encoding="utf-8")), where=ABOUT)
         rows = tuple(read_table(folder / TABLES[0]))
         if (about.name, about.benchmark, about.images) != (folder.name, benchmark, len(rows)):
-            raise DataError(f"{ABOUT} is of {about.images} images of {about.benchmark} by {about.name!r}")
+            raise DataError(f"{ABOUT} describes {about.images} images of {about.benchmark} by {about.name!r}")
     except (OSError, ValueError, BanetError) as error:
         reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else " ".join(str(error).split())
         raise DataError(

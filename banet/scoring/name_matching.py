@@ -1,9 +1,9 @@
-"""Which restored image belongs to which sharp one: by the names that benchmarks and methods' repositories give them.
+"""Matching restored with sharp images by name, as benchmarks and methods' repositories name them.
 
-GoPro's image 1 is `GOPR0384_11_00/sharp/000001.png` in its archive, `GOPR0384_11_00-000001.png` where MPRNet's test set
-was restored and `GOPR0384_11_00_000001.png` where MIMO-UNet's was; RealBlur's authors' script takes
-`scene230_blur_7.png` for the archive's `scene230/gt/gt_7.png`. A name counts only where no other image of its side has
-it, so that images are left over, which is an error, and never paired by guess.
+GoPro's image 1 is `GOPR0384_11_00/sharp/000001.png` in its archive, `GOPR0384_11_00-000001.png` in MPRNet's test set,
+and `GOPR0384_11_00_000001.png` in MIMO-UNet's; the script of RealBlur's authors writes `scene230_blur_7.png` for the
+archive's `scene230/gt/gt_7.png`. A name counts only if no other image of its side has it. Images that are left over are
+an error, and never paired by guesswork.
 """
 
 import re
@@ -14,11 +14,11 @@ from pathlib import PurePosixPath
 
 from banet.errors import DataError
 
-NAMED = 3  # files that a message names; it counts the rest
-COMMON = 0.1  # of the smaller side: with fewer names in common they are of two benchmarks
-REFLECTED, PLAIN = "scene244_reflect", "scene244"  # RealBlur's archive and its authors' script call one scene so
+NAMED = 3  # files that a message names; the rest is counted
+COMMON = 0.1  # share of the smaller side: with fewer names in common, the sides belong to two benchmarks
+REFLECTED, PLAIN = "scene244_reflect", "scene244"  # the same scene in RealBlur's archive and in its authors' script
 
-SHARP = frozenset({"sharp", "gt", "target"})  # words for the kind of an image, in folders' and files' names
+SHARP = frozenset({"sharp", "gt", "target"})  # words for the kind of image in the names of folders and files
 BLURRED = frozenset({"blur", "blur_gamma", "blurred", "blurry", "input"})
 RESTORED = frozenset({"restored", "deblurred", "output"})
 KINDS = SHARP | BLURRED | RESTORED
@@ -30,27 +30,27 @@ Tokens = tuple[str, ...]
 class Side:
     """The images of one side."""
 
-    label: str  # names it in messages: a folder, or a benchmark's split
-    names: Sequence[PurePosixPath]  # relative, each once
+    label: str  # for messages: a folder, or a benchmark's split
+    names: Sequence[PurePosixPath]  # relative, without duplicates
 
 
 def pair_all(restored: Side, sharp: Side, remedy: str) -> dict[PurePosixPath, PurePosixPath]:
-    """Pair all images, by the first of these that fits; nothing may be left over on either side.
+    """Pair all images, by the first of these that matches; no image may be left over on either side.
 
-    The relative name; without the last ending (`109fromGOPR1096.MP4.png` has the dots of its video in its name); with
-    one name for RealBlur's scene of two; with `/`, `-` and `_` the same; without the words for the kind of image; the
-    last of these where folders above are on one side only.
+    The relative name; the name without its last ending (`109fromGOPR1096.MP4.png` contains the ending of its video);
+    with one name for RealBlur's scene of two names; with `/`, `-` and `_` treated alike; without the words for the kind
+    of image; and at last without the upper folders that only one side has.
 
     Args:
-        restored: whose images must be all that `sharp` has, and no more.
-        sharp: side with as many.
+        restored: must have exactly the images of `sharp`.
+        sharp: the other side.
         remedy: for sides of two benchmarks.
 
     Returns:
-        Sharp names, in their order, and the restored one of each.
+        The restored name for each sharp name, in the order of the sharp names.
 
     Raises:
-        DataError: images that are left over, or have one name, in one line.
+        DataError: images that are left over, or share a name.
     """
     found = pair_names(restored.names, sharp.names)
     taken = set(found.values())
@@ -63,15 +63,15 @@ def pair_all(restored: Side, sharp: Side, remedy: str) -> dict[PurePosixPath, Pu
     if missing:
         problems.append(f"{restored.label} lacks {some(missing)} of {sharp.label}")
     if extra:
-        problems.append(f"{restored.label} has {some(extra)} that {sharp.label} lacks, or has under another ending too")
+        problems.append(f"{restored.label} has {some(extra)} that {sharp.label} lacks, or twice with different endings")
     if problems:
         counts = f"{len(restored.names)} restored images, {len(sharp.names)} sharp ones"
-        raise DataError(f"{'; '.join(problems)} ({counts}): every image is scored, and once")
+        raise DataError(f"{'; '.join(problems)} ({counts}): every image must be there exactly once")
     return {name: found[name] for name in sharp.names}
 
 
 def pair_names(restored: Sequence[PurePosixPath], sharp: Sequence[PurePosixPath]) -> dict[PurePosixPath, PurePosixPath]:
-    """Pair what can be paired, as `pair_all` says: the restored name of each sharp one."""
+    """Pair what can be paired, as `pair_all` says; return the restored name by sharp name."""
     found: dict[PurePosixPath, PurePosixPath] = {}
     taken: set[PurePosixPath] = set()
 
@@ -80,7 +80,7 @@ def pair_names(restored: Sequence[PurePosixPath], sharp: Sequence[PurePosixPath]
             found[name] = other
             taken.add(other)
 
-    for called in (_whole, _without_ending, _one_name_of_scene, _flat, _flat_without_kinds):
+    for called in (PurePosixPath.as_posix, _without_ending, _one_name_of_scene, _flat, _flat_without_kinds):
         there = _unique(restored, called)
         for key, name in _unique(sharp, called).items():
             if key in there:
@@ -92,15 +92,15 @@ def pair_names(restored: Sequence[PurePosixPath], sharp: Sequence[PurePosixPath]
 
 
 def only_sharp(names: Sequence[PurePosixPath]) -> list[PurePosixPath]:
-    """Take a benchmark's own tree for its sharp images: where folders of several kinds lie side by side, only those."""
+    """Keep the sharp images of a benchmark's own tree, which has folders of several kinds side by side."""
     return _of_kind(names, SHARP, BLURRED | RESTORED)
 
 
 def only_restored(names: Sequence[PurePosixPath], sharp: Collection[PurePosixPath]) -> list[PurePosixPath]:
-    """Take what methods write for its restored images.
+    """Keep the restored images among the files that methods write.
 
-    Where folders of several kinds lie side by side, only those, and not the copy `x_gt.png` of the sharp image that
-    NAFNet and its kin write beside `x.png`, unless there is a sharp image of that name.
+    Left out are folders of other kinds side by side with restored ones, and the copy `x_gt.png` of the sharp image that
+    NAFNet and its relatives write beside `x.png`, unless there is a sharp image with that name.
     """
     names = _of_kind(names, RESTORED, BLURRED | SHARP)
     there, wanted = {_without_ending(name) for name in names}, {_without_ending(name) for name in sharp}
@@ -114,12 +114,12 @@ def only_restored(names: Sequence[PurePosixPath], sharp: Collection[PurePosixPat
 
 
 def without_kinds(name: PurePosixPath) -> PurePosixPath:
-    """Leave out folders that say the kind of image only: `GOPR0384_11_00/000001.png`."""
+    """Leave out folders that only name the kind of image: `GOPR0384_11_00/000001.png`."""
     return PurePosixPath(*(part for part in name.parts[:-1] if _kind(part) not in KINDS), name.name)
 
 
 def some(names: Sequence[object]) -> str:
-    """Count and name the first: `5 images (a.png, b.png, c.png, …)`."""
+    """Count the images and name the first: `5 images (a.png, b.png, c.png, …)`."""
     more = ", …" if len(names) > NAMED else ""
     what = "image" if len(names) == 1 else "images"
     return f"{len(names)} {what} ({', '.join(map(str, names[:NAMED]))}{more})"
@@ -128,13 +128,9 @@ def some(names: Sequence[object]) -> str:
 def _unique(
     names: Sequence[PurePosixPath], called: Callable[[PurePosixPath], Hashable]
 ) -> dict[Hashable, PurePosixPath]:
-    """Names by what they are called, where that is one image's."""
+    """Names by what `called` makes of them, if that is unique."""
     times = Counter(map(called, names))
     return {key: name for name in names if times[key := called(name)] == 1}
-
-
-def _whole(name: PurePosixPath) -> str:
-    return name.as_posix()
 
 
 def _without_ending(name: PurePosixPath) -> str:
@@ -156,9 +152,9 @@ def _flat_without_kinds(name: PurePosixPath) -> Tokens:
 def _by_tails(
     restored: Sequence[PurePosixPath], sharp: Sequence[PurePosixPath]
 ) -> Iterator[tuple[PurePosixPath, PurePosixPath]]:
-    """Pairs of which one name is the other's end, from a folder or the file on: `1.png` and `test/1.png`.
+    """Pairs in which one name is the other's tail, cut between folders: `1.png` and `test/1.png`.
 
-    Never `street_1.png` and `1.png`, nor `a/1.png` and `b/1.png`; and only where neither fits a second image.
+    Never `street_1.png` and `1.png`, nor `a/1.png` and `b/1.png`; and only if neither fits a second image.
     """
     fits: dict[PurePosixPath, set[PurePosixPath]] = defaultdict(set)  # sharp: restored
     fits_back: dict[PurePosixPath, set[PurePosixPath]] = defaultdict(set)
@@ -181,10 +177,10 @@ def _by_tails(
 
 
 def _levels(name: PurePosixPath) -> list[Tokens]:
-    """The parts of each folder's and the file's name, without words for kinds.
+    """The tokens of each folder's and the file's name, without words for kinds of images.
 
-    Of folders only those go that are called so, and `sharp_turn` stays; of a file's name they go at both ends and
-    before the frame.
+    A folder is left out only if the word is its whole name, and `sharp_turn` stays; in a file's name such words are
+    left out at both ends and before the frame number.
     """
     *folders, file = _one_name_of_scene(name).split("/")
     levels = [_tokens(folder) for folder in folders if _kind(folder) not in KINDS]
@@ -211,8 +207,8 @@ def _kind(word: str) -> str:
 
 
 def _of_kind(names: Sequence[PurePosixPath], wanted: Collection[str], others: Collection[str]) -> list[PurePosixPath]:
-    """Where folders of the wanted kind lie beside folders of other kinds, leave out all that is not in the former."""
-    kinds: dict[Tokens, set[str]] = defaultdict(set)  # folder: what lies in it is called
+    """Where folders of the wanted kind are beside folders of other kinds, keep only what is in the former."""
+    kinds: dict[Tokens, set[str]] = defaultdict(set)  # names inside, by folder
     for name in names:
         for level, part in enumerate(name.parts[:-1]):
             kinds[name.parts[:level]].add(_kind(part))

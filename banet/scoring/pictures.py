@@ -1,4 +1,4 @@
-"""The pictures that an evaluation leaves: images evenly through the benchmark, the worst, what attention sees."""
+"""The pictures of an evaluation: images evenly spaced over the benchmark, the worst, and attention maps."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -17,19 +17,19 @@ from banet.model.network import BANet
 from banet.scoring.scores import ImageScores
 
 SAMPLES = "samples"  # folder
-SHOWN = 6  # samples of a benchmark, the same of every method
+SHOWN = 6  # samples of a benchmark, the same for every method
 WORST = 10
-ATTENDED = 2  # of the even ones with what attention sees (Figs. 5 to 8)
+ATTENDED = 2  # samples with attention maps (Figs. 5 to 8)
 
 
 def sample_rows(rows: Sequence[object]) -> list[int]:
-    """Choose some of a split's rows, or what there is one of each row: their places, evenly, from first to last."""
+    """Choose indices of rows, or of anything with one item per row, evenly spaced from the first to the last."""
     return [int(place) for place in np.linspace(0, len(rows) - 1, min(SHOWN, len(rows)), dtype=int)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One scene to look at; its PNGs by their names relative to the evaluation's folder."""
+    """One scene to look at, with the names of its PNGs relative to the evaluation's folder."""
 
     key: str  # sequence/frame
     blurred_psnr: float  # dB
@@ -41,7 +41,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pictures:
-    """Writes pictures of one evaluation: blurred, restored and sharp of an image, once however often it is shown."""
+    """Writes the blurred, restored and sharp pictures of one evaluation, each once however often it is shown."""
 
     network: BANet
     restoring: Callable[[Image], Image]  # by the network
@@ -50,7 +50,7 @@ class Pictures:
     folder: Path
 
     def samples(self, rows: Sequence[PairRow], scores: Sequence[ImageScores]) -> tuple[Sample, ...]:
-        """Write images evenly through the benchmark, the first and the last among them; the first two attended."""
+        """Write images evenly spaced over the benchmark, from first to last, and attention maps of the first two."""
         chosen = sample_rows(rows)
         if self.network.config.attention != "none":
             for i in chosen[:ATTENDED]:
@@ -59,7 +59,7 @@ class Pictures:
         return tuple(self._sample(rows[i], scores[i]) for i in chosen)
 
     def worst(self, rows: Sequence[PairRow], scores: Sequence[ImageScores]) -> tuple[Sample, ...]:
-        """Write the images of lowest PSNR restored, the worst first; of equal ones, in the order of their keys."""
+        """Write the images with the lowest restored PSNR, the worst first; ties in the order of their keys."""
         order = sorted(range(len(rows)), key=lambda i: (scores[i].restored.psnr, rows[i].key))
         return tuple(self._sample(rows[i], scores[i]) for i in order[:WORST])
 

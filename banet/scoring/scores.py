@@ -1,4 +1,4 @@
-"""What is measured of one image, by the protocol of its benchmark."""
+"""The scores of one image, by the protocol of its benchmark."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +10,7 @@ from banet.metrics.realblur import opencv_version, realblur_score
 from banet.metrics.ssim import ssim_channel, ssim_matlab3d
 
 Protocol = Literal["gopro", "realblur"]
-"""`gopro`: plain PSNR and SSIM, also HIDE's and everybody else's. `realblur`: the aligned ones beside them."""
+"""`gopro`: plain PSNR and SSIM, also for HIDE and all others. `realblur`: aligned PSNR and SSIM as well."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +27,8 @@ class AlignedScores:
     """RealBlur's scores of one restored image."""
 
     psnr: float  # dB; inf for an image that equals the sharp one
-    ssim: float  # of each channel apart
-    aligned: bool  # False: the alignment did not converge, the images were compared as they lie
+    ssim: float  # mean over channels scored separately
+    aligned: bool  # False: the alignment did not converge, and the images were compared unaligned
     opencv: str  # version of the OpenCV that aligned; others align a little differently
 
 
@@ -40,14 +40,14 @@ class ImageScores:
     sequence: str
     stratum: str | None
     variant: str
-    blurred: Scores | None  # None where only restored images are scored
+    blurred: Scores | None  # None if only restored images are scored
     restored: Scores
-    filtered: Scores | None = None  # by the best single filter, where one was chosen
-    realblur: AlignedScores | None = None  # of the restored image, by the protocol realblur
+    filtered: Scores | None = None  # by the best single filter, if one was chosen
+    realblur: AlignedScores | None = None  # of the restored image, with the protocol realblur
 
 
 def protocol_of(benchmark: Benchmark) -> Protocol:
-    """Return the protocol by which papers score a benchmark: RealBlur's layout has its own."""
+    """Return the protocol with which papers score a benchmark: RealBlur has its own."""
     return "realblur" if benchmark.layout == "realblur" else "gopro"
 
 
@@ -55,7 +55,7 @@ def score(restored: Image, sharp: Image) -> Scores:
     """Score one image, both uint8 RGB (H, W, 3).
 
     Raises:
-        DataError: types, shapes or sizes do not fit.
+        DataError: unsuitable types, shapes or sizes.
     """
     return Scores(
         psnr=psnr(restored, sharp),
@@ -65,10 +65,10 @@ def score(restored: Image, sharp: Image) -> Scores:
 
 
 def score_aligned(restored: Image, sharp: Image, protocol: Protocol) -> AlignedScores | None:
-    """Score one image after RealBlur's alignment, which takes seconds; None by another protocol.
+    """Score one image after RealBlur's alignment, which takes seconds; None with another protocol.
 
     Raises:
-        DataError: types, shapes or sizes do not fit, or the sharp image is black.
+        DataError: unsuitable types, shapes or sizes, or the sharp image is black.
         ResourceError: OpenCV is not installed.
     """
     if protocol != "realblur":

@@ -1,4 +1,4 @@
-"""Scoring spread over this machine's cores or GPUs by Ray Data; few small images are done sooner in this process."""
+"""Scoring spread over this machine's cores or GPUs by Ray Data, or done in this process for a few small images."""
 
 import os
 import pickle
@@ -10,20 +10,19 @@ from typing import Any, Generic, TypeVar
 import torch
 
 from banet.errors import ResourceError
-from banet.ray_session import use_threads
 
 T = TypeVar("T")
 R = TypeVar("R")
 _Row = dict[str, Any]
-"""Of Ray Data: `number` of an item, and the item or its result, `pickled`."""
+"""A row of Ray Data: the `number` of an item, and the item or its result, `pickled`."""
 
-IN_THIS_PROCESS = 4 * 2**20  # pixels: scored sooner than Ray starts, five 720p frames or 160 of the embedded benchmark
+IN_THIS_PROCESS = 4 * 2**20  # pixels scored before Ray has started: five 720p frames, or 160 of the benchmark mini
 
 RESTARTS = 2  # of an item whose worker was killed
 
 
 def workers_for(pixels: int, asked: int | None = None) -> int:
-    """Return how many processes score this many pixels: as asked, else one for few, and one a core for more."""
+    """Return how many processes score this many pixels: as asked, or else one for few and one per core for many."""
     if asked is not None:
         return asked
     return 1 if pixels <= IN_THIS_PROCESS else len(os.sched_getaffinity(0))
@@ -32,21 +31,21 @@ def workers_for(pixels: int, asked: int | None = None) -> int:
 def spread(
     start: Callable[[], Callable[[T], R]], items: Sequence[T], *, workers: int, gpus: float = 0
 ) -> Iterator[tuple[int, R]]:
-    """Yield (number, result) of every item, each as soon as it is done: not in order.
+    """Yield (number, result) of every item as soon as it is done, in any order.
 
-    Each process calls `start` once, which loads what all items need, e.g. a model, and then what it gave for item after
-    item. The results must not depend on the process: every worker has one thread for torch and OpenCV, set in its own
-    process, and this one's stay as they are.
+    Each process calls `start` once, to load what all items need, such as a model, and then calls what it returned for
+    item after item. Results must not depend on the process: every worker uses one thread for torch and OpenCV. The
+    threads of this process are left alone.
 
     Args:
-        start: a function of a module, or a partial one; it goes to other processes.
-        items: go to other processes, as do the results.
-        workers: 1 works in this process, without Ray; more than this node has cores (or GPUs) are not started.
-        gpus: that each worker has to itself; `start` is to use them.
+        start: a function of a module, or a partial of one; sent to other processes.
+        items: sent to other processes; the results are sent back.
+        workers: 1 works in this process, without Ray; at most as many as this node has cores (or GPUs) are started.
+        gpus: that each worker has to itself; `start` must use them.
 
     Raises:
         BanetError, OSError: what an item raised.
-        ResourceError: Ray has no GPU, or workers die again and again.
+        ResourceError: Ray has no GPU, or workers die repeatedly.
     """
     if workers == 1 or len(items) <= 1:
         work = start() if items else None
@@ -57,9 +56,11 @@ def spread(
 
 
 class _Worker(Generic[T, R]):
-    """Lives in a process of its own; rows of Ray Data in and out, with what they carry pickled."""
+    """Runs in its own process; takes and returns rows of Ray Data with pickled content."""
 
     def __init__(self, start: Callable[[], Callable[[T], R]], tries: Path, restarts: int) -> None:
+        from banet.ray_session import use_threads
+
         torch.set_num_threads(1)
         use_threads(1)
         self.start = start
@@ -72,15 +73,15 @@ class _Worker(Generic[T, R]):
         self._count(int(row["number"]))
         if self.work is None:
             self.work = self.start()
-        result = self.work(pickle.loads(row["pickled"]))  # noqa: S301  # of the process that started this one
+        result = self.work(pickle.loads(row["pickled"]))  # noqa: S301  # from the process that started this one
         return {"number": row["number"], "pickled": pickle.dumps(result)}
 
     def _count(self, number: int) -> None:
-        """Count how often an item was begun: Ray Data would start the workers that it kills again without an end."""
+        """Count how often an item was begun: Ray Data restarts killed workers indefinitely."""
         with (self.tries / str(number)).open("a") as file:
             if file.tell() > self.restarts:
                 raise ResourceError(
-                    "a process that scores was killed again and again: memory may be short, score with fewer workers"
+                    "a process that scores was killed repeatedly: memory may be short, score with fewer workers"
                 )
             file.write(".")
 
@@ -97,7 +98,7 @@ def _spread(
     node = ray.get_runtime_context().get_node_id()
     pool = ray.data.ActorPoolStrategy(
         size=min(workers, len(items), _room(node, gpus)),
-        max_tasks_in_flight_per_actor=2,  # with one, a worker waits 0.2 s for the next (by hand)
+        max_tasks_in_flight_per_actor=2,  # with one, a worker waits 0.2 s for the next (measured by hand)
     )
     rows = [{"number": number, "pickled": pickle.dumps(item)} for number, item in enumerate(items)]
     with tempfile.TemporaryDirectory() as tries, errors_as_themselves():
@@ -107,15 +108,15 @@ def _spread(
             fn_constructor_args=(start, Path(tries), RESTARTS),
             num_cpus=None if gpus else 1,
             num_gpus=gpus or None,
-            label_selector={"ray.io/node-id": node},  # where the files lie
+            label_selector={"ray.io/node-id": node},  # which has the files
         )
         for batch in results.iter_batches(batch_size=None, prefetch_batches=0):
             for number, pickled in zip(batch["number"], batch["pickled"], strict=True):
-                yield int(number), pickle.loads(pickled)  # noqa: S301  # of a process that this one started
+                yield int(number), pickle.loads(pickled)  # noqa: S301  # from a process that this one started
 
 
 def _room(node: str, gpus: float) -> int:
-    """Workers that this node has cores, or GPUs, for.
+    """How many workers this node has cores or GPUs for.
 
     Raises:
         ResourceError: a GPU is asked for and there is none.

@@ -1,7 +1,7 @@
-"""The table of scores, a row an image, as Parquet and CSV: every mean is computed of its rows, also when read again.
+"""The table of scores, a row per image, as Parquet and CSV; every mean is computed from its rows.
 
 Columns: key, sequence, stratum, variant, then `blurred_`, `restored_` and `filtered_` with each plain score, and for
-RealBlur `restored_aligned_psnr`, `restored_aligned_ssim`, `restored_aligned` and `opencv`. Columns that no row fills
+RealBlur `restored_aligned_psnr`, `restored_aligned_ssim`, `restored_aligned` and `opencv`. Columns without any value
 are left out.
 """
 
@@ -40,12 +40,15 @@ _TYPES: dict[str, pa.DataType] = {
 
 
 def write_table(path: Path, rows: Sequence[ImageScores]) -> None:
-    """Write rows as CSV or Parquet, as the name ends, whole or not at all; the same rows, the same bytes.
+    """Write rows as CSV or Parquet, by the file's ending, completely or not at all; equal rows give equal bytes.
 
     Raises:
         ResourceError: the disk is full, or cannot be used.
     """
-    table = _to_table(rows)
+    flat = [_flat(row) for row in rows]
+    filled = {name for row in flat for name, value in row.items() if value is not None}
+    schema = pa.schema([(name, kind) for name, kind in _TYPES.items() if name in _TEXTS or name in filled])
+    table = pa.Table.from_pylist(flat, schema=schema)
     with writing_to(path.parent), whole_file(path) as partial:
         if path.suffix == ".csv":
             pyarrow.csv.write_csv(table, partial)
@@ -57,21 +60,14 @@ def read_table(path: Path) -> list[ImageScores]:
     """Read what `write_table` wrote, to the last digit.
 
     Raises:
-        DataError: the file is missing, damaged, or not such a table.
+        DataError: the file is missing, damaged, or another table.
     """
     try:
         table = _read_csv(path) if path.suffix == ".csv" else pq.read_table(path, partitioning=None)
         return [_row(values) for values in table.to_pylist()]
     except (pa.ArrowException, OSError, KeyError) as error:
         reason = " ".join(str(error).split())
-        raise DataError(f"{path} is no table of scores ({reason}): score the images again") from None
-
-
-def _to_table(rows: Sequence[ImageScores]) -> pa.Table:
-    flat = [_flat(row) for row in rows]
-    filled = {name for row in flat for name, value in row.items() if value is not None}
-    schema = pa.schema([(name, kind) for name, kind in _TYPES.items() if name in _TEXTS or name in filled])
-    return pa.Table.from_pylist(flat, schema=schema)
+        raise DataError(f"{path} is not a table of scores ({reason}): score the images again") from None
 
 
 def _flat(row: ImageScores) -> dict[str, object]:

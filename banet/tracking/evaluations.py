@@ -1,6 +1,6 @@
-"""Scoring a model on a benchmark, leaving tables and pictures, and adding all of it to the run that made the model.
+"""Scoring a model on a benchmark: tables, pictures, and a log of both in the run that made the model.
 
-`banet evaluate` and the evaluate stage are both this.
+Both `banet evaluate` and the evaluate stage call this.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,6 @@ from banet.data.names import TEST
 from banet.data.shards.index import PairRow
 from banet.data.shards.reader import ShardFolder
 from banet.files import whole_folder
-from banet.model.digest import weights_digest
 from banet.model.network import BANet
 from banet.progress import ProgressBar
 from banet.scoring.aggregate import named_means
@@ -31,9 +30,9 @@ class Evaluation:
     scoring: Scoring
     scores: dict[str, list[ImageScores]]  # by variant, in the order of the benchmark's keys
     data_digest: str  # of the shards
-    samples: tuple[Sample, ...] = ()  # evenly through the benchmark; empty where no pictures were made
-    worst: tuple[Sample, ...] = ()  # the images of lowest PSNR restored, the worst first; likewise
-    latency: Latency | None = None  # of one image of the benchmark's size; likewise
+    samples: tuple[Sample, ...] = ()  # evenly spaced over the benchmark; empty if no pictures were made
+    worst: tuple[Sample, ...] = ()  # with the lowest restored PSNR, the worst first; empty if no pictures were made
+    latency: Latency | None = None  # for one image of the benchmark's size; None if no pictures were made
 
 
 def evaluate(
@@ -47,17 +46,16 @@ def evaluate(
     note: str | None = None,
     summarize: Callable[[Evaluation, Path], None] = lambda evaluation, folder: None,
 ) -> Evaluation:
-    """Score a model on the test images of a benchmark, continuing where an interrupted evaluation of it ended.
+    """Score a model on the test images of a benchmark; an interrupted evaluation is resumed.
 
     Args:
-        scoring: what is scored, and how; its first variant is the one that counts.
+        scoring: what is scored, and how.
         data: the shards, verified.
-        out: gets a table with a row per image (Parquet and CSV), and pictures where a run gets them too; replaced as a
-            whole.
-        storage: keeps the scores until all are there.
-        workers: processes; by the work if None.
-        log_to: store and run that get means, tables and pictures; none if None.
-        note: a line for the person who waits.
+        out: gets a table with a row per image (Parquet, CSV), and pictures if `log_to` is given; replaced as a whole.
+        storage: keeps the scores of an unfinished evaluation.
+        workers: number of processes; if None, it depends on the number and size of the images.
+        log_to: store and run that get means, tables and pictures.
+        note: a line to print beside the progress.
         summarize: writes further files beside the tables.
 
     Raises:
@@ -65,7 +63,7 @@ def evaluate(
         ResourceError: a GPU is asked for and there is none, or a full disk.
     """
     rows = data.rows(TEST)
-    kept = kept_scores(storage, scoring, weights=weights_digest(scoring.weights), shards=data.summary.digest)
+    kept = kept_scores(storage, scoring, data.summary.digest)
     with ProgressBar(f"evaluate@{scoring.benchmark.name}", unit=" images") as bar:
         if note is not None:
             bar.say(note)
@@ -84,13 +82,13 @@ def evaluate(
         summarize(evaluation, partial)
     if log_to is not None:
         _log(evaluation, out, *log_to)
-    kept.remove()  # last: DVC runs a stage that failed once more, from nothing
+    kept.remove()  # last: if anything above fails, the next run needs them
     return evaluation
 
 
 def _with_pictures(evaluation: Evaluation, data: ShardFolder, rows: Sequence[PairRow], folder: Path) -> Evaluation:
     variant = evaluation.scoring.variants[0]
-    network, restoring = open_model(evaluation.scoring)  # not before: other processes may have needed the GPU's memory
+    network, restoring = open_model(evaluation.scoring)  # only now: the workers needed the GPU's memory
     pictures = Pictures(network=network, restoring=restoring, data=data, variant=variant, folder=folder)
     return replace(
         evaluation,
@@ -101,16 +99,16 @@ def _with_pictures(evaluation: Evaluation, data: ShardFolder, rows: Sequence[Pai
 
 
 def _latency(network: BANet, row: PairRow) -> Latency:
-    """Time images of the size of one row, where the network is."""
+    """Time the network on its device, for images of the size of one row."""
     parameter = next(network.parameters())
-    runs, warm_up = (20, 5) if parameter.is_cuda else (5, 1)  # seconds a run on a CPU
+    runs, warm_up = (20, 5) if parameter.is_cuda else (5, 1)  # a run takes seconds on a CPU
     return measure_latency(
         network, row.height, row.width, device=parameter.device, dtype=parameter.dtype, runs=runs, warm_up=warm_up
     )
 
 
 def _log(evaluation: Evaluation, out: Path, store: Store, run_id: str) -> None:
-    """Add what is in `out`, and the means of every variant, under names that tell benchmark, variant and options."""
+    """Log the files in `out` and the means of every variant, under names with the benchmark, variant and options."""
     scoring = evaluation.scoring
     values: dict[str, float] = {}
     for variant, scores in evaluation.scores.items():

@@ -27,7 +27,7 @@ def load_model(source: str | Path) -> BANet:
 
     Raises:
         ModelError: there is no such model, or it is damaged.
-        ConfigError: an address of the registry outside a checkout, without MLFLOW_TRACKING_URI.
+        ConfigError: an address in the registry, outside a checkout and without MLFLOW_TRACKING_URI.
         ServiceError: the tracking server does not answer.
     """
     if not str(source).startswith("models:"):
@@ -41,14 +41,14 @@ def load_model(source: str | Path) -> BANet:
 
 
 def find_registered(source: str) -> tuple["Store", "RegisteredModel"]:
-    """Look up the version that an address in the registry names, and the store that holds it.
+    """Look up a version by its address in the registry; return the store and the version.
 
     Raises:
         ModelError, ConfigError, ServiceError: as `load_model`.
     """
     address = _ADDRESS.fullmatch(source)
     if address is None:
-        raise ModelError(f"{source} is no address of a model: write models:/NAME@champion or models:/NAME/VERSION")
+        raise ModelError(f"{source} is not the address of a model: write models:/NAME@champion or models:/NAME/VERSION")
 
     from banet.tracking.registry import find, find_alias
     from banet.tracking.store import connect

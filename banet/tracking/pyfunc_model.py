@@ -1,7 +1,7 @@
 """The program inside a registered version: MLflow runs this file when it logs and when it loads one.
 
-It is never imported: MLflow's models-from-code executes it in place of a pickled object. A version carries this file,
-the modules of `banet` that it names (`code/`), and the weights (`artifacts/weights/`).
+It is never imported: MLflow's models-from-code runs it instead of unpickling an object. A version carries this file,
+the modules of `banet` that it imports (`code/`), and the weights (`artifacts/weights/`).
 """
 
 import base64
@@ -20,13 +20,13 @@ from banet.model.weights import load_weights
 
 
 class Restoring:
-    """Restores an image, or a list of them, each as the kind it came as.
+    """Restores an image or a list of images, and returns arrays for arrays and PNG bytes for encoded images.
 
-    An image is a uint8 RGB array (H, W, 3), or a PNG or JPEG as bytes; bytes give a PNG. Base64 text, as a scoring
-    server's JSON brings it, counts as bytes. Sizes may differ within a list.
+    An image is a uint8 RGB array (H, W, 3), or a PNG or JPEG file as bytes or as base64 text, which JSON for a scoring
+    server contains. Sizes may differ within a list.
 
-    `predict` stands beside `PythonModel`, not in a subclass's body: there MLflow would check it against its type hint
-    and admit lists alone. A declared signature instead of the hint's would turn a bare array into a data frame.
+    `predict` is not defined in the body of a subclass of `PythonModel`: MLflow would check it against its type hint and
+    accept lists alone. A declared signature would turn a bare array into a data frame.
     """
 
     model: BANet
@@ -41,27 +41,23 @@ class Restoring:
 
     def _one(self, image: Image | bytes | str) -> Image | bytes:
         if isinstance(image, str):
-            image = _bytes_of(image)
+            try:
+                image = base64.b64decode(image)
+            except ValueError:
+                raise DataError("the image is text but not base64: give the bytes of a PNG or JPEG file") from None
         if isinstance(image, bytes | bytearray | memoryview):
             return encode_png(restore(self.model, decode(bytes(image), "the image")))
         return restore(self.model, image)
 
 
-def _bytes_of(text: str) -> bytes:
-    try:
-        return base64.b64decode(text)
-    except ValueError:
-        raise DataError("the image is text that is not base64: give the bytes of a PNG or JPEG file") from None
-
-
 class ModelOfRecord(Restoring, PythonModel):  # type: ignore[misc]  # mlflow has no types
-    """A network with its weights behind MLflow's pyfunc interface.
+    """A trained network behind MLflow's pyfunc interface.
 
-    It runs on the CPU, or where `mlflow.pyfunc.load_model(…, model_config={"device": "cuda"})` says.
+    It runs on the CPU, unless `mlflow.pyfunc.load_model(…, model_config={"device": "cuda"})` names another device.
     """
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Read the weights that the version carries."""
+        """Load the version's weights."""
         device = context.model_config["device"]
         self.model = load_weights(Path(context.artifacts["weights"])).to(device)
 

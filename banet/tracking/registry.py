@@ -1,4 +1,4 @@
-"""The registry: versions of a model, found by the digest of their weights; `candidate` and `champion` among them."""
+"""The registry: versions of a model, found by the digest of their weights, and the aliases candidate and champion."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ from banet.errors import ModelError
 from banet.model.digest import weights_digest
 from banet.tracking.pyfunc_package import WEIGHTS_INSIDE, save_pyfunc
 from banet.tracking.runs import finish_run, open_run
-from banet.tracking.store import Store, no_progress_bar
+from banet.tracking.store import Store, all_pages
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -26,11 +26,11 @@ T = TypeVar("T")
 CANDIDATE = "candidate"  # alias: the version registered last
 CHAMPION = "champion"  # alias: the version to use
 DIGEST = "digest"  # tag of a version: `banet.model.weights_digest`
-PROMOTED_AT = "promoted_at"  # tag: UTC, ISO 8601 with microseconds, so that text order is time order
+PROMOTED_AT = "promoted_at"  # tag: UTC, ISO 8601 with microseconds: sorted as text, sorted by time
 REASON = "promotion_reason"
-REFUSED = "not_promoted_reason"  # tag of its own: a version may have been champion before
-VERSIONS = "mlflow.modelVersions"  # MLflow's own tag of a logged model: its UI links a run to the version by it
-RECOVERED_FROM = "recovered_from_run"  # tag of a run that stands for one that this store does not know
+REFUSED = "not_promoted_reason"  # a tag of its own: a version may have been champion before
+VERSIONS = "mlflow.modelVersions"  # MLflow's own tag of a logged model, by which its UI links a run to the version
+RECOVERED_FROM = "recovered_from_run"  # tag of a run that replaces one unknown to this store
 AGAIN = "register the weights again (dvc repro --force --single-item register, or banet register)"
 
 
@@ -54,22 +54,24 @@ def register(
 ) -> RegisteredModel:
     """Make the weights in `folder` a version of `name` with the alias `candidate`.
 
-    A version that has these weights already, whole, is taken instead of a second one. A run that the store does not
-    know (the registry was lost, the weights were pulled from elsewhere) is replaced by a new one.
+    An intact version with the same weights is used again. A run that the store does not know (the registry was lost, or
+    the weights come from elsewhere) is replaced by a new one.
 
     Args:
-        store: where.
-        folder: `model.safetensors` and `config.json`; other files in it stay out.
+        store: of runs and models.
+        folder: `model.safetensors` and `config.json`; other files in it are left out.
         name: banet-<training benchmark>.
-        run_id: the run that trained them.
-        tags: what the version is traced by: commit, data digests, params.
+        run_id: the run that trained the weights.
+        tags: commit, data digests, params, by which the version can be traced.
 
     Raises:
         ModelError: there are no weights in the folder.
     """
     digest = weights_digest(folder)
     client = store.client()
-    model = next((held for held in _versions(client, name, digest) if _is_whole(store, held)), None)
+    same = client.search_model_versions(f"name = '{name}' and tags.{DIGEST} = '{digest}'")
+    newest_first = sorted(map(as_registered, same), key=lambda model: -model.version)
+    model = next((held for held in newest_first if _is_intact(store, held)), None)
     if model is None:
         run_id = _known_run(store, run_id, name, digest)
         version = _create_version(client, folder, name, run_id, {**(tags or {}), DIGEST: digest})
@@ -79,17 +81,13 @@ def register(
 
 
 def pull(store: Store, name: str, version: int | str, into: Path, digest: str | None = None) -> Path:
-    """Fetch a version's weights into the folder `into`, which appears whole or stays as it was; return it.
+    """Fetch a version's `model.safetensors` and `config.json` into the folder `into`, replacing it; return the folder.
 
-    Args:
-        store: where from.
-        name: of the registered model.
-        version: of the registered model.
-        into: gets `model.safetensors` and `config.json`, and loses what it held.
-        digest: what the weights must have; what the version was registered with if not given.
+    `into` is complete or left as it was. The weights must have the given digest, or else the one they were registered
+    with.
 
     Raises:
-        ModelError: no such version, its files are gone, or the digest is another one.
+        ModelError: no such version, its files are gone, or the digest differs.
     """
     model = find(store, name, version)
     if digest is not None and model.digest != digest:
@@ -131,28 +129,31 @@ def champion(store: Store, name: str) -> RegisteredModel | None:
 
 
 def promote(store: Store, model: RegisteredModel, *, reason: str) -> None:
-    """Move the alias `champion` to this version; say when and why in its tags."""
+    """Move the alias `champion` to this version; its tags say when and why."""
     client = store.client()
-    client.set_model_version_tag(model.name, str(model.version), REASON, reason)
-    client.set_model_version_tag(
-        model.name, str(model.version), PROMOTED_AT, datetime.now(UTC).isoformat(timespec="microseconds")
-    )
+    now = datetime.now(UTC).isoformat(timespec="microseconds")
+    for tag, value in ((REASON, reason), (PROMOTED_AT, now)):
+        client.set_model_version_tag(model.name, str(model.version), tag, value)
     client.set_registered_model_alias(model.name, CHAMPION, str(model.version))
 
 
 def note_decision(store: Store, model: RegisteredModel, *, reason: str) -> None:
-    """Say in a version's tags why it did not become the champion."""
+    """Record in a version's tags why it did not become the champion."""
     store.client().set_model_version_tag(model.name, str(model.version), REFUSED, reason)
 
 
 def latest_champion(store: Store) -> RegisteredModel:
-    """Of all registered models, the champion that was promoted most recently.
+    """The most recently promoted champion of all registered models.
 
     Raises:
         ModelError: there is no champion.
     """
     client = store.client()
-    champions = [client.get_model_version(name, version) for name, version in _aliased(client, CHAMPION)]
+    champions = [
+        client.get_model_version(model.name, str(model.aliases[CHAMPION]))
+        for model in every_model(client)
+        if CHAMPION in model.aliases
+    ]
     ours = [held for held in champions if DIGEST in held.tags and PROMOTED_AT in held.tags]
     if not ours:
         raise ModelError(f"no champion in the store {store.shown}: run `make demo`, or name a model with --model")
@@ -166,30 +167,12 @@ def as_registered(held: "ModelVersion") -> RegisteredModel:
     )
 
 
-def _versions(client: "MlflowClient", name: str, digest: str) -> list[RegisteredModel]:
-    """Versions with these weights, newest first."""
-    held = client.search_model_versions(f"name = '{name}' and tags.{DIGEST} = '{digest}'")
-    return sorted(map(as_registered, held), key=lambda model: -model.version)
-
-
-def _aliased(client: "MlflowClient", alias: str) -> Iterator[tuple[str, str]]:
-    for model in every_model(client):
-        if alias in model.aliases:
-            yield model.name, str(model.aliases[alias])
-
-
 def every_model(client: "MlflowClient") -> Iterator["MlflowModel"]:
-    """All registered models of the store, page by page."""
-    token = None
-    while True:
-        page = client.search_registered_models(page_token=token)
-        yield from page
-        token = page.token
-        if not token:
-            return
+    """All registered models of the store."""
+    return all_pages(lambda token: client.search_registered_models(page_token=token))
 
 
-def _is_whole(store: Store, model: RegisteredModel) -> bool:
+def _is_intact(store: Store, model: RegisteredModel) -> bool:
     try:
         with _fetched(store, model):
             return True
@@ -199,35 +182,28 @@ def _is_whole(store: Store, model: RegisteredModel) -> bool:
 
 @contextmanager
 def _fetched(store: Store, model: RegisteredModel, beside: Path | None = None) -> Iterator[Path]:
-    """The version's weights in a temporary folder, their digest checked."""
-    with tempfile.TemporaryDirectory(dir=beside and beside.parent, prefix=".weights-") as folder:
-        weights = _download(store, model, Path(folder))
-        found = weights_digest(weights)
-        if found != model.digest:
-            raise ModelError(
-                f"the weights of {model.name} version {model.version} in {store.shown} have changed "
-                f"(digest {found[:12]}, registered as {model.digest[:12]}): {AGAIN}"
-            )
-        yield weights
-
-
-def _download(store: Store, model: RegisteredModel, folder: Path) -> Path:
+    """The version's weights in a temporary folder, after their digest was checked."""
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    try:
-        # The place itself here too: MLflow looks models:/<name>/<version> up in the global store, whatever it is told.
-        place = store.client().get_model_version_download_uri(model.name, str(model.version)).rstrip("/")
-        with no_progress_bar():
-            fetched = mlflow.artifacts.download_artifacts(
-                artifact_uri=f"{place}/{WEIGHTS_INSIDE}", dst_path=str(folder), tracking_uri=store.uri
+    shown = f"{model.name} version {model.version}"
+    with tempfile.TemporaryDirectory(dir=beside and beside.parent, prefix=".weights-") as folder:
+        try:
+            # The storage address, because MLflow looks models:/<name>/<version> up in the process's global store.
+            address = store.client().get_model_version_download_uri(model.name, str(model.version)).rstrip("/")
+            weights = mlflow.artifacts.download_artifacts(
+                artifact_uri=f"{address}/{WEIGHTS_INSIDE}", dst_path=folder, tracking_uri=store.uri
             )
-    except (MlflowException, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ModelError(
-            f"the weights of {model.name} version {model.version} cannot be read from {store.shown} ({reason}): {AGAIN}"
-        ) from error
-    return Path(fetched)
+        except (MlflowException, OSError) as error:
+            reason = str(error).partition("\n")[0]
+            raise ModelError(f"the weights of {shown} cannot be read from {store.shown} ({reason}): {AGAIN}") from error
+        found = weights_digest(Path(weights))
+        if found != model.digest:
+            raise ModelError(
+                f"the weights of {shown} in {store.shown} have changed "
+                f"(digest {found[:12]}, registered as {model.digest[:12]}): {AGAIN}"
+            )
+        yield Path(weights)
 
 
 def _create_version(client: "MlflowClient", folder: Path, name: str, run_id: str, tags: Mapping[str, str]) -> int:
@@ -242,7 +218,7 @@ def _create_version(client: "MlflowClient", folder: Path, name: str, run_id: str
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
     if none_if_missing(lambda: client.get_registered_model(name)) is None:
         client.create_registered_model(name)
-    # The place itself, not models:/<id>, which MLflow would look up in the process's global store.
+    # The storage address, not models:/<id>, which MLflow would look up in the process's global store.
     version = client.create_model_version(
         name, logged.artifact_location, run_id=run_id, tags=dict(tags), model_id=logged.model_id
     )
@@ -253,7 +229,7 @@ def _create_version(client: "MlflowClient", folder: Path, name: str, run_id: str
 
 def _known_run(store: Store, run_id: str, name: str, digest: str) -> str:
     run = none_if_missing(lambda: store.client().get_run(run_id)) if run_id else None
-    if run is not None and run.info.lifecycle_stage == "active":  # a deleted run takes no outputs any more
+    if run is not None and run.info.lifecycle_stage == "active":  # a deleted run takes no outputs
         return run_id
     new = open_run(
         store, experiment=name, name="register", fingerprint=digest, params={}, tags={RECOVERED_FROM: run_id}
@@ -263,7 +239,7 @@ def _known_run(store: Store, run_id: str, name: str, digest: str) -> str:
 
 
 def none_if_missing(question: Callable[[], T]) -> T | None:
-    """The answer, None where MLflow says that there is no such thing."""
+    """Ask MLflow; None if it answers that there is no such thing."""
     from mlflow.exceptions import MlflowException
 
     try:

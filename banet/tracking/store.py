@@ -2,11 +2,10 @@
 
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from banet.errors import ConfigError, ServiceError
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 
 ANSWER_SECONDS = 5.0  # a server that is up answers its health check in milliseconds
 CREATION_SECONDS = 300.0  # MLflow's migrations of an empty sqlite database took 12 s on a busy machine
-_PROGRESS_BAR = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,17 +29,17 @@ class Store:
         return without_password(self.uri)
 
     def client(self) -> "MlflowClient":
-        """An `mlflow.MlflowClient` of this store; no global state of MLflow is touched."""
+        """An `mlflow.MlflowClient` of this store, which leaves MLflow's global tracking and registry URIs alone."""
         from mlflow import MlflowClient
 
         quiet_mlflow()
         return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
     def experiment_id(self, name: str) -> str:
-        """The id of the experiment `name`, which is created if need be.
+        """The id of the experiment `name`, which is created if it does not exist.
 
-        In a sqlite store its artifacts lie in `mlartifacts/` beside the database, as an absolute address; a server
-        decides for itself.
+        A sqlite store keeps artifacts in `mlartifacts/` beside the database, at an absolute address; a server chooses
+        its own place.
         """
         client = self.client()
         found = client.get_experiment_by_name(name)
@@ -60,10 +58,8 @@ class Store:
 def tracking_uri(start: Path | None = None) -> str:
     """The address of the store: MLFLOW_TRACKING_URI, else `mlflow.db` at the root of the main checkout.
 
-    DVC's temporary workspaces and git's linked worktrees share the store of the main checkout.
-
-    Args:
-        start: a folder in the checkout; the current one if not given.
+    The checkout is that of `start`, or of the current folder. DVC's temporary workspaces and git's linked worktrees
+    share the store of the main checkout.
 
     Raises:
         ConfigError: outside a checkout without the variable, or the variable's address cannot be shared.
@@ -121,18 +117,14 @@ def require_answer(uri: str) -> None:
         )
 
 
-def connect(uri: str | None = None, *, start: Path | None = None) -> Store:
-    """Reach the store and create its database if there is none yet, safely when several processes do so at once.
-
-    Args:
-        uri: the store's address; `tracking_uri(start)` if not given.
-        start: a folder in the checkout; the current one if not given.
+def connect(uri: str | None = None) -> Store:
+    """Reach the store at `uri`, or at `tracking_uri()`; several processes may create its database at the same time.
 
     Raises:
         ConfigError: there is no address, or the database cannot be used.
         ServiceError: the server does not answer.
     """
-    uri = tracking_uri(start) if uri is None else _checked(uri)
+    uri = tracking_uri() if uri is None else _checked(uri)
     require_answer(uri)
     database = sqlite_file(uri)
     if database is not None:
@@ -141,25 +133,23 @@ def connect(uri: str | None = None, *, start: Path | None = None) -> Store:
 
 
 def quiet_mlflow() -> None:
-    """Keep MLflow's and its migrations' progress reports off the terminal; warnings stay."""
+    """Keep MLflow's and its migrations' progress reports and bars off the terminal; warnings stay."""
     import mlflow  # noqa: F401  # it configures its loggers when it is imported
 
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # MLflow reads it nowhere else
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-@contextmanager
-def no_progress_bar() -> Iterator[None]:
-    """Transfer artifacts without a progress bar; MLflow takes this from the environment alone."""
-    before = os.environ.get(_PROGRESS_BAR)
-    os.environ[_PROGRESS_BAR] = "false"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[_PROGRESS_BAR]
-        else:
-            os.environ[_PROGRESS_BAR] = before
+def all_pages(search: Callable[[str | None], Any]) -> Iterator[Any]:
+    """Yield all results of a search of MLflow's, which takes a page token and returns one page."""
+    token = None
+    while True:
+        page = search(token)
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 def sqlite_file(uri: str) -> Path | None:

@@ -1,4 +1,4 @@
-"""Training runs that were cut off: found by what they were a function of, continued on purpose."""
+"""Interrupted training runs: found by their parameters and data, and continued on request."""
 
 import json
 from collections.abc import Mapping
@@ -14,25 +14,25 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 INPUTS = "fingerprint.inputs"  # tag: digest of parameters and data
-CODE = "fingerprint.code"  # tag: JSON, file: first digits of its digest; MLflow's tags hold 8000 characters
-CONTINUED_WITH = "fingerprint.continued_with"  # tag: JSON as CODE, of the code that a run was continued with
+CODE = "fingerprint.code"  # tag: JSON, first digits of each file's digest; MLflow's tags hold 8000 characters
+CONTINUED_WITH = "fingerprint.continued_with"  # tag: like CODE, for the code with which a run was continued
 _DIGITS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnfinishedRun:
-    """A run that has not finished: it still runs, failed or was killed."""
+    """A run that has not finished: it is still running, failed or was killed."""
 
     run_id: str
     fingerprint: str
     inputs: str  # digest of parameters and data
     code: Mapping[str, str]  # first digits of each deciding file's digest
-    step: int  # of its last validation, where it has a checkpoint; 0 before the first
+    step: int  # of its last validation, which wrote a checkpoint; 0 before the first
     commit: str | None
 
 
 def code_tags(inputs: str, code: Mapping[str, str]) -> dict[str, str]:
-    """Return the tags by which a run is found again after an edit."""
+    """Return the tags by which a run is found after its code was edited."""
     return {INPUTS: inputs, CODE: _shortened(code)}
 
 
@@ -54,20 +54,18 @@ def get_unfinished(store: Store, run_id: str) -> UnfinishedRun:
     """Return one unfinished training run.
 
     Raises:
-        ConfigError: there is no such run, it is no training run, or it has finished.
+        ConfigError: there is no such training run, or it has finished.
     """
     run = none_if_missing(lambda: store.client().get_run(run_id))
     if run is None or INPUTS not in run.data.tags:
-        raise ConfigError(
-            f"cluster.resume: {store.shown} knows no training run {run_id}: set it to null, or correct it"
-        )
+        raise ConfigError(f"cluster.resume: {store.shown} has no training run {run_id}: set it to null, or correct it")
     if run.info.status == "FINISHED":
         raise ConfigError(f"cluster.resume: the run {run_id} has finished: set it to null to train afresh")
     return _described(store, run)
 
 
 def note_continuation(store: Store, run_id: str, code: Mapping[str, str]) -> None:
-    """Record the code that a run was continued with: its weights are those of two versions."""
+    """Record the code with which a run was continued: its weights come from two versions of the code."""
     store.client().set_tag(run_id, CONTINUED_WITH, _shortened(code))
 
 

@@ -1,4 +1,4 @@
-"""What the registry holds: every version with its aliases, its scores, and why it was promoted."""
+"""What the registry holds: every version with its aliases, scores, and the reason for its promotion."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,36 +15,33 @@ from banet.tracking.registry import (
     every_model,
     none_if_missing,
 )
-from banet.tracking.store import Store
+from banet.tracking.store import Store, all_pages
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-_VERSIONS_A_CALL = 10_000  # MLflow's own default, more than a model will have
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version:
-    """One version, and what is known of it."""
+    """One version, and what is known about it."""
 
     model: RegisteredModel
     aliases: tuple[str, ...]
     registered_at: datetime
     promoted_at: datetime | None
     reason: str | None  # why it was promoted
-    refused: str | None  # why it was not, the last time that it was a candidate
+    refused: str | None  # why it was not promoted when it was last a candidate
     scores: Mapping[str, float]  # of its run, by benchmark and name: `mini/blur/restored_psnr`
 
 
 def versions(store: Store, name: str | None = None) -> tuple[Version, ...]:
-    """All versions of one registered model, or of every one, by name and newest first; other tools' are passed over."""
+    """All versions of one registered model, or of all models, by name and newest first; not those of other tools."""
     client = store.client()
-    found: list[Version] = []
-    for model in every_model(client):
-        if name in (None, model.name):
-            held = client.search_model_versions(f"name = '{model.name}'", max_results=_VERSIONS_A_CALL)
-            found += [_described(client, one, model.aliases) for one in held if DIGEST in one.tags]
+    aliases = {model.name: model.aliases for model in every_model(client)}
+    held = all_pages(lambda token: client.search_model_versions(page_token=token))
+    ours = [one for one in held if DIGEST in one.tags and name in (None, one.name)]
+    found = [_described(client, one, aliases.get(one.name, {})) for one in ours]
     return tuple(sorted(found, key=lambda one: (one.model.name, -one.model.version)))
 
 

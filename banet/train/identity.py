@@ -1,4 +1,4 @@
-"""What a training run is a function of: parameters, data, and the code that its workers run."""
+"""What determines a training run: its parameters, data, and the code that its workers run."""
 
 import hashlib
 import json
@@ -10,31 +10,31 @@ from banet.closure import ROOT, code_digests, digest_of
 from banet.config import Params
 
 WORKER = Path("banet/train/ray_worker.py")
-_SHORT = 16  # hexadecimal digits of a name
+_SHORT = 16  # hexadecimal digits of a digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunIdentity:
-    """Equal for two runs that would give the same weights, whatever cluster they run on."""
+    """Equal for two runs that would give the same weights, on whatever cluster they run."""
 
     inputs: str  # digest of parameters and data
-    code: Mapping[str, str]  # digest of each file that decides the weights, by its path
+    code: Mapping[str, str]  # digest of each file that decides the weights, by path
 
     @property
     def fingerprint(self) -> str:
-        """One name for all of it."""
+        """One name for inputs and code together."""
         return digest_of({"inputs": self.inputs, **self.code})[:_SHORT]
 
 
 def identify(chosen: Params, data_digest: str) -> RunIdentity:
-    """Return the identity of the run that these parameters begin on the data with this digest."""
+    """Return the identity of a run with these parameters on the data with this digest."""
     deciding = [asdict(section) for section in (chosen.benchmark, chosen.model, chosen.recipe)]
     inputs = hashlib.sha256(json.dumps([deciding, data_digest], sort_keys=True).encode()).hexdigest()[:_SHORT]
     return RunIdentity(inputs=inputs, code=code_digests(ROOT / WORKER))
 
 
 def changed_files(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Name the files that differ, were added or are gone, in order; a shortened digest counts as the whole one."""
+    """Name the files that differ, were added or are gone, in order; a shortened digest equals the whole one."""
     return sorted(
         file
         for file in before.keys() | now.keys()

@@ -1,4 +1,4 @@
-"""The training loop in plain torch: it knows neither Ray nor MLflow."""
+"""The training loop in plain torch, independent of Ray and MLflow."""
 
 import copy
 import math
@@ -24,9 +24,9 @@ class TrainingProgress:
     """A point of the training curve."""
 
     step: int  # optimizer steps done
-    loss: float  # Eq. (8), mean since the point before
-    lr: float  # of the step just done
-    validation_psnr: float | None = None  # dB, mean over the held-out images; only where it was measured
+    loss: float  # Eq. (8), mean since the previous point
+    lr: float  # of the last step
+    validation_psnr: float | None = None  # dB, mean over the held-out images; None if not measured
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ class Best:
 
 
 class Training:
-    """A model on its way: everything that a checkpoint has to hold, and nothing else."""
+    """A model in training: exactly what a checkpoint has to hold."""
 
     def __init__(self, model: BANet, recipe: RecipeParams, phases: tuple[PlannedPhase, ...]) -> None:
         self.model = model
@@ -55,7 +55,7 @@ class Training:
         return self.step >= self.phases[-1].last_step
 
     def remaining(self) -> Iterator[PlannedPhase]:
-        """Go through the phases that are not done; the optimizer starts afresh at each that has not begun."""
+        """Yield the phases that are not finished; each that has not begun starts with a new optimizer."""
         for phase in self.phases:
             if self.step < phase.last_step:
                 if self.step == phase.first_step:
@@ -63,13 +63,13 @@ class Training:
                 yield phase
 
     def keep_if_best(self, psnr: float) -> None:
-        """Keep the present weights if they validate better than the best so far."""
+        """Keep the current weights if they validate better than the best so far."""
         if psnr > self.best.psnr:
             weights = {name: tensor.detach().cpu().clone() for name, tensor in self.model.state_dict().items()}
             self.best = Best(psnr=psnr, step=self.step, weights=weights)
 
     def state(self) -> dict[str, Any]:
-        """Everything needed to go on bit by bit: tensors and plain numbers only."""
+        """Everything needed to continue with equal results to the bit: tensors and plain numbers only."""
         return {
             "step": self.step,
             "model": self.model.state_dict(),
@@ -79,7 +79,7 @@ class Training:
         }
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Continue from a state."""
         self.step = state["step"]
         phase = next((p for p in self.phases if self.step <= p.last_step), self.phases[-1])
         self._start(phase)
@@ -103,11 +103,11 @@ def fit(
     """Train to the end of the last phase.
 
     Args:
-        training: the model and its state; goes on from where it stands.
-        network: the model as it is called, e.g. wrapped in DDP.
-        batches: gives the batches of a phase after some steps of the run.
-        validate: mean PSNR over the held-out images, dB.
-        report: is told the progress every `log_every` steps, and at validations.
+        training: the model and its state, from which training continues.
+        network: the module to call, e.g. the model wrapped in DDP.
+        batches: returns the batches of a phase from a step of the run on.
+        validate: returns the mean PSNR over the held-out images, dB.
+        report: called with the progress every `log_every` steps and at validations.
     """
     recipe = training.recipe
     for phase in training.remaining():
@@ -131,7 +131,7 @@ def fit(
 def train_step(
     network: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer, loss: LossParams, params: PhaseParams
 ) -> Tensor:
-    """One optimizer step; return the loss of the batch before it, a detached scalar."""
+    """Take one optimizer step; return the loss before it, a detached scalar."""
     device = next(network.parameters()).device
     blurred, sharp = (_to_float(images.to(device, non_blocking=True)) for images in batch)
     value = total_loss(network(blurred), sharp, fft_weight=loss.fft_weight, fft_norm=loss.fft_norm)
@@ -144,14 +144,14 @@ def train_step(
 
 
 def best_model(training_state: dict[str, Any], model: BANet) -> BANet:
-    """Return the model with the best weights of a training's state."""
+    """Return the model with the best weights of a training state."""
     best = copy.deepcopy(model)
     best.load_state_dict(training_state["best"]["weights"])
     return best.eval()
 
 
 def _to_float(images_BHWC: Tensor) -> Tensor:
-    # uint8 to float32 on the device; what comes out is channels_last without a copy
+    # on the device; the result is channels_last without a copy
     return images_BHWC.permute(0, 3, 1, 2).float() / 255
 
 
@@ -161,7 +161,7 @@ def _require_finite(loss: float, step: int) -> None:
 
 
 def _cosine(params: PhaseParams, steps: int) -> Callable[[int], float]:
-    """The factor on lr_start after some steps of a phase: linear warm-up, then a cosine that ends at lr_end."""
+    """Return the factor on lr_start by step of a phase: linear warm-up, then a cosine that ends at lr_end."""
     floor = params.lr_end / params.lr_start if params.lr_start else 0.0
     span = max(1, steps - 1 - params.warmup_steps)
 

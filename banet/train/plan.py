@@ -1,4 +1,4 @@
-"""A run laid out beforehand: which optimizer steps and which samples belong to which phase."""
+"""The plan of a run: which optimizer steps and samples belong to which phase."""
 
 import math
 from dataclasses import dataclass
@@ -8,16 +8,16 @@ from banet.config import PhaseParams
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedPhase:
-    """One phase with its place in the run."""
+    """One phase and its position in the run."""
 
     params: PhaseParams
-    first_step: int  # optimizer steps done before it
+    first_step: int  # optimizer steps before it
     first_sample: int  # samples drawn before it
     steps: int
 
     @property
     def last_step(self) -> int:
-        """Optimizer steps done after it."""
+        """Optimizer steps of the run up to its end."""
         return self.first_step + self.steps
 
     def sample_at(self, step: int) -> int:
@@ -26,7 +26,7 @@ class PlannedPhase:
 
 
 def plan(phases: tuple[PhaseParams, ...], pairs: int) -> tuple[PlannedPhase, ...]:
-    """Lay out the phases of a run over some number of training pairs."""
+    """Plan the phases of a run over a number of training pairs."""
     planned: list[PlannedPhase] = []
     step = sample = 0
     for params in phases:

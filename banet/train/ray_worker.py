@@ -1,10 +1,11 @@
-"""Ray Train runs the loop in several DDP processes and keeps checkpoints; a run that was cut off goes on."""
+"""Ray Train runs the loop in several DDP processes and keeps checkpoints; an interrupted run continues."""
 
 import logging
 import os
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,11 @@ import torch.distributed
 
 from banet import errors
 from banet.config import BenchmarkParams, ClusterParams, RecipeParams
-from banet.data.names import SHARP
-from banet.data.shards.reader import ShardFolder
 from banet.data.shards.storage import location
 from banet.data.stream.order import RankSlice
 from banet.data.stream.ray_stream import TASK_CPUS, stream
 from banet.data.stream.training_set import TrainingSet
 from banet.inference import restore
-from banet.metrics.psnr import psnr
 from banet.model.network import BANet
 from banet.model.network_config import BANetConfig
 from banet.model.weights import load_weights
@@ -33,12 +31,12 @@ from banet.train.loop import Training, TrainingProgress, best_model, fit
 from banet.train.plan import PlannedPhase, plan
 
 STATE = "state.pt"
-STREAM_CPUS = 2 * TASK_CPUS  # logical CPUs that the data streams need beside the workers
+STREAM_CPUS = 2 * TASK_CPUS  # logical CPUs for the data streams, in addition to the workers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingJob:
-    """All that a worker is told; it goes to Ray as a plain mapping and comes back through `parse`."""
+    """What a worker is given; sent through Ray as a plain mapping and read again by `parse`."""
 
     shards: str  # absolute path of a folder, or a URI
     benchmark: BenchmarkParams
@@ -59,7 +57,7 @@ class TrainingJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingResult:
-    """What a finished run leaves."""
+    """The result of a finished run."""
 
     model: BANet  # with the best weights
     best_step: int
@@ -70,17 +68,17 @@ class TrainingResult:
 def launch(
     job: TrainingJob, *, storage: Path, name: str, on_progress: Callable[[int, Mapping[str, float]], None]
 ) -> TrainingResult:
-    """Train on the cluster that RAY_ADDRESS names, else on this machine; go on if a run of this name was cut off.
+    """Train on the cluster named by RAY_ADDRESS, else on this machine; continue an interrupted run of this name.
 
     Args:
         job: what to train.
-        storage: folder for checkpoints, seen by all nodes.
+        storage: folder for checkpoints, shared by all nodes.
         name: of the run, one per set of parameters and data.
-        on_progress: is told step and metrics, in another process: it must be picklable.
+        on_progress: called with step and metrics in another process: it must be picklable.
 
     Raises:
         ResourceError: fewer logical CPUs or GPUs than the run needs.
-        BanetError: what stopped a worker, e.g. a loss that is not finite.
+        BanetError: whatever stopped a worker, e.g. a loss that is not finite.
     """
     start_ray()
     require_resources(job.cluster)
@@ -112,7 +110,7 @@ def launch(
 
 
 def train_worker(config: dict[str, Any]) -> None:
-    """One DDP process: build the model, go on from a checkpoint if there is one, train, validate, report."""
+    """Run one DDP process: build the model, continue from a checkpoint if there is one, train, validate, report."""
     logging.disable(logging.INFO)  # Ray repeats every report
     job = parse(TrainingJob, config, where="training job")
     context = ray.train.get_context()
@@ -135,27 +133,16 @@ def train_worker(config: dict[str, Any]) -> None:
         training,
         ray.train.torch.prepare_model(model, move_to_device=False),
         batches,
-        validate=lambda: validation_psnr(model, job.data, rank, ranks),
+        validate=lambda: _mean_over_ranks(job.data.validation_psnr(partial(restore, model), rank, ranks)),
         report=lambda progress: _report(training, progress, rank),
     )
 
 
-def validation_psnr(model: BANet, data: TrainingSet, rank: int, ranks: int) -> float:
-    """Mean PSNR over all held-out images, dB, each rank restoring its share of them."""
-    shards = ShardFolder(data.folder)
-    total = torch.zeros(2, dtype=torch.float64)
-    for row in data.validation_rows()[rank::ranks]:
-        images = shards.read(row, (data.variant, SHARP)).images
-        total += torch.tensor([psnr(restore(model, images[data.variant]), images[SHARP]), 1.0], dtype=torch.float64)
-    _sum_over_ranks(total)
-    return float(total[0] / total[1])
-
-
 def require_resources(cluster: ClusterParams) -> None:
-    """Check that the cluster holds the workers and the data streams; Ray would wait without an end.
+    """Check that the cluster holds the workers and the data streams; Ray would wait forever.
 
     Raises:
-        ResourceError: names what is there, what is needed and the parameters to change.
+        ResourceError: with what the cluster has, what is needed and the parameters to change.
     """
     there = ray.cluster_resources()
     needed = cluster.workers * cluster.cpus_per_worker + STREAM_CPUS
@@ -173,7 +160,7 @@ def require_resources(cluster: ClusterParams) -> None:
 
 
 class _TellProgress(ray.train.UserCallback):  # type: ignore[misc]
-    """Runs in Ray's controller; passes on what rank 0 reports."""
+    """Runs in Ray's controller; forwards the reports of rank 0."""
 
     def __init__(self, on_progress: Callable[[int, Mapping[str, float]], None]) -> None:
         self.on_progress = on_progress
@@ -184,9 +171,7 @@ class _TellProgress(ray.train.UserCallback):  # type: ignore[misc]
 
 
 def _report(training: Training, progress: TrainingProgress, rank: int) -> None:
-    loss = torch.tensor([progress.loss, 1.0], dtype=torch.float64)
-    _sum_over_ranks(loss)
-    metrics = asdict(progress) | {"loss": float(loss[0] / loss[1])}
+    metrics = asdict(progress) | {"loss": _mean_over_ranks([progress.loss])}
     if progress.validation_psnr is None or rank != 0:
         ray.train.report(metrics)
         return
@@ -202,11 +187,14 @@ def _resume(training: Training) -> None:
             training.resume(torch.load(Path(folder) / STATE, map_location="cpu", weights_only=True))
 
 
-def _sum_over_ranks(values: torch.Tensor) -> None:
+def _mean_over_ranks(values: list[float]) -> float:
+    """The mean of the values of all ranks."""
+    total = torch.tensor([sum(values), len(values)], dtype=torch.float64)
     if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
-        on_device = values.to(ray.train.torch.get_device())
+        on_device = total.to(ray.train.torch.get_device())
         torch.distributed.all_reduce(on_device)
-        values.copy_(on_device)
+        total.copy_(on_device)
+    return float(total[0] / total[1])
 
 
 def _resources(cluster: ClusterParams) -> dict[str, float]:

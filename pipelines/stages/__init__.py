@@ -1,1 +1,1 @@
-"""The stages of the line: one pure function each, and its command for DVC."""
+"""The stages of the pipeline: one pure function each, and its command for DVC."""

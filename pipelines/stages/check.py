@@ -1,4 +1,4 @@
-"""check: `params.yaml` and the manifests that it names, before anything runs."""
+"""check: `params.yaml` and the manifests that it names are checked before anything runs."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from pipelines.stages.entrypoint import params, run_command
 
 
 def check(chosen: Params, manifests: Path) -> None:
-    """Check that every benchmark exists and holds the variant that is trained on.
+    """Check that every benchmark exists and has the variant that is trained on.
 
     Raises:
         ConfigError: names the benchmark or the variant, and the known ones.
@@ -18,13 +18,13 @@ def check(chosen: Params, manifests: Path) -> None:
     variants = benchmarks[chosen.benchmark.name].variants
     if chosen.benchmark.variant not in variants:
         raise ConfigError(
-            f"benchmark.variant {chosen.benchmark.variant!r} is none of those of {chosen.benchmark.name}: "
-            f"{', '.join(variants)}"
+            f"benchmark.variant {chosen.benchmark.variant!r} is not a variant of {chosen.benchmark.name}: "
+            f"choose from {', '.join(variants)}"
         )
 
 
 def main() -> None:
-    """Check the parameters of this checkout."""
+    """Check params.yaml and the manifests that it names."""
     check(params(), MANIFESTS)
 
 

@@ -1,6 +1,7 @@
-"""The face of every stage: arguments in, parameters read once, expected errors as one line."""
+"""The command line of every stage: options, parameters read once, and expected errors as one line."""
 
 import argparse
+import inspect
 import os
 import sys
 from collections.abc import Callable
@@ -12,7 +13,15 @@ from banet.errors import BanetError
 
 PARAMS = Path("params.yaml")
 
-QUIET = {  # no tool calls home, and nothing is unpickled
+OPTIONS = {  # of the stages; each means the same wherever it is taken
+    "benchmark": "name of a manifest, e.g. mini",
+    "raw": "folder of the archives",
+    "shards": "folder of the benchmark's shards",
+    "weights": "folder that the train stage wrote",
+    "reports": "folder for what stages tell each other",
+    "out": "folder for the result",
+}
+QUIET = {  # no tool sends usage data, and nothing is unpickled
     "DO_NOT_TRACK": "1",
     "DVC_NO_ANALYTICS": "1",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
@@ -22,12 +31,22 @@ QUIET = {  # no tool calls home, and nothing is unpickled
 }
 
 
-def run_command(command: Callable[[], None]) -> NoReturn:
-    """Run a command to its end: status 0, or one line on standard error and the error's own status (2 or 1)."""
+def run_command(command: Callable[..., None]) -> NoReturn:
+    """Run a stage's command; exit with status 0, or with one line on standard error and the error's status (2 or 1).
+
+    Its parameters, each one of `OPTIONS`, are the options of the command line; its docstring is the help.
+    """
+    parser = argparse.ArgumentParser(description=command.__doc__)
+    for name, option in inspect.signature(command).parameters.items():
+        required = option.default is option.empty
+        parser.add_argument(
+            f"--{name}", type=option.annotation, required=required, default=option.default, help=OPTIONS[name]
+        )
+    arguments = parser.parse_args()
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     try:
-        command()
+        command(**vars(arguments))
     except BanetError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(error.exit_status)
@@ -36,11 +55,6 @@ def run_command(command: Callable[[], None]) -> NoReturn:
     sys.exit(0)
 
 
-def stage_parser(description: str | None) -> argparse.ArgumentParser:
-    """A parser with the description's first line."""
-    return argparse.ArgumentParser(description=(description or "").partition("\n")[0])
-
-
 def params() -> Params:
-    """Read `params.yaml` of the working directory, which DVC sets to the checkout."""
+    """Read `params.yaml` in the working directory, which DVC sets to the checkout."""
     return read_params(PARAMS)

@@ -1,4 +1,4 @@
-"""evaluate: a registered version, pulled from the registry, scored on a benchmark's test images."""
+"""evaluate: score a registered version, pulled from the registry, on a benchmark's test images."""
 
 import tempfile
 from pathlib import Path
@@ -15,12 +15,12 @@ from banet.tracking.evaluations import Evaluation
 from banet.tracking.evaluations import evaluate as evaluate_model
 from banet.tracking.registry import RegisteredModel, pull
 from banet.tracking.store import Store, connect, main_checkout
-from pipelines.stages.entrypoint import params, run_command, stage_parser
+from pipelines.stages.entrypoint import params, run_command
 from pipelines.stages.evaluation_report import METRICS, SCORES, EvaluationReport, FilterReport
 from pipelines.stages.stage_results import REGISTERED, REPORTS, read_json, write_json
 
 FILTER_PAIRS = 48  # training pairs that choose the filter
-UNFINISHED = ".runs"  # at the root of the main checkout, as training's checkpoints: DVC removes outputs before it runs
+UNFINISHED = ".runs"  # in the main checkout, as training's checkpoints: DVC removes a stage's outputs before it runs
 
 
 def evaluate(
@@ -35,18 +35,17 @@ def evaluate(
     workers: int | None = None,
     device: str = "cpu",
 ) -> Evaluation:
-    """Score one registered version on one benchmark, image by image, pairs in the order of their names.
+    """Score one registered version on one benchmark's test images; an interrupted evaluation is resumed.
 
     Args:
-        benchmark: its manifest; the noise-free variant is scored beside the one that counts, if there is one.
+        benchmark: its manifest; its noise-free variant, if there is one, is scored as well as the one that counts.
         model: the version; its weights are pulled and their digest checked.
         shards: the benchmark's.
-        storage: keeps scores until all are there, so that an interrupted evaluation continues.
-        store: MLflow's; the run that made the model gets metrics, tables and pictures.
-        out: gets `metrics.json`, the few numbers of it in `scores.json`, a table with a row per image (Parquet, CSV),
-            and pictures in `samples`; replaced as a whole.
-        trained_on: variant that the model was trained on; it is scored if the benchmark has it, else its first.
-        workers: processes; by the work, if None.
+        storage: keeps the scores of an unfinished evaluation.
+        store: of runs and models; the run that made the model gets metrics, tables and pictures.
+        out: gets `metrics.json`, its headline in `scores.json`, and what `banet.tracking.evaluations` writes.
+        trained_on: the variant that the model was trained on, if known.
+        workers: as in `banet.tracking.evaluations`.
         device: of torch.
 
     Raises:
@@ -86,9 +85,9 @@ def evaluate(
 
 
 def scored_variants(benchmark: Benchmark, trained_on: str | None) -> tuple[str, ...]:
-    """Name the variants whose blurred images are restored, the one that counts first, the noise-free one last.
+    """Name the variants to restore: first the one that counts, then the noise-free one, if there is one.
 
-    The one that counts is what the model was trained on, where the benchmark has it, and else the benchmark's first.
+    The one that counts is the variant that the model was trained on, or the benchmark's first if it lacks that one.
     """
     counts = trained_on if trained_on in benchmark.variants else benchmark.variants[0]
     return tuple(dict.fromkeys((str(counts), *([benchmark.noise_free] if benchmark.noise_free else []))))
@@ -96,7 +95,7 @@ def scored_variants(benchmark: Benchmark, trained_on: str | None) -> tuple[str, 
 
 def _best_filter(data: ShardFolder, variant: str) -> Filter | None:
     if not data.summary.counts.get(TRAIN):
-        return None  # a benchmark for testing only: nothing to choose a filter on
+        return None  # the benchmark has no training pairs to choose a filter on
     rows = data.rows(TRAIN)
     chosen = rows[:: max(1, len(rows) // FILTER_PAIRS)]
     images = (data.read(row, (variant, SHARP)).images for row in chosen)
@@ -136,22 +135,16 @@ def _filter_report(chosen: Filter | None, scores: list[ImageScores]) -> FilterRe
     return FilterReport(filter=str(chosen), chosen_on=TRAIN, gain=filtered.gain, scores=filtered.restored)
 
 
-def main() -> None:
-    """Read the arguments and evaluate."""
-    parser = stage_parser(__doc__)
-    parser.add_argument("--benchmark", required=True, help="a manifest's name, e.g. mini")
-    parser.add_argument("--shards", type=Path, required=True, help="folder of its shards")
-    parser.add_argument("--out", type=Path, required=True, help="folder for scores and samples")
-    parser.add_argument("--reports", type=Path, default=REPORTS, help="folder with what the register stage wrote")
-    arguments = parser.parse_args()
+def main(benchmark: str, shards: Path, out: Path, reports: Path = REPORTS) -> None:
+    """Score the registered version on a benchmark's test images."""
     chosen = params()
     evaluate(
-        read_benchmark(MANIFESTS, arguments.benchmark),
-        model=read_json(RegisteredModel, arguments.reports / REGISTERED, stage="register"),
-        shards=arguments.shards,
+        read_benchmark(MANIFESTS, benchmark),
+        model=read_json(RegisteredModel, reports / REGISTERED, stage="register"),
+        shards=shards,
         storage=main_checkout(Path.cwd()) / UNFINISHED,
         store=connect(),
-        out=arguments.out,
+        out=out,
         trained_on=chosen.benchmark.variant,
         device=fastest_device(gpus=chosen.cluster.gpus_per_worker > 0),
     )

@@ -1,4 +1,4 @@
-"""What the evaluate stage says of one registered version on one benchmark."""
+"""The result of the evaluate stage: one registered version on one benchmark."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ SCORES = "scores.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilterReport:
-    """The best single filter, chosen on another split: what a model has to beat."""
+    """The best single filter, chosen on another split, which a model has to beat."""
 
     filter: str
     chosen_on: str  # split
@@ -23,15 +23,15 @@ class FilterReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Headline:
-    """The few numbers of an evaluation that one compares experiments by; DVC's metrics."""
+    """The few numbers by which experiments are compared; DVC's metrics."""
 
     psnr: float  # dB, of the restored images
     gain: float  # dB
     ssim_matlab3d: float
     ssim_channel: float
-    aligned_psnr: float | None = None  # dB, where the protocol is RealBlur's
+    aligned_psnr: float | None = None  # dB, with RealBlur's protocol
     aligned_ssim: float | None = None
-    latency_ms: float | None = None  # median, of one image of the benchmark's size, synchronised
+    latency_ms: float | None = None  # median, for one image of the benchmark's size, synchronised
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,20 +45,20 @@ class EvaluationReport:
     images: int
     blurred: Means
     restored: Means
-    gain: float  # dB, restored minus blurred, over the images where both are finite
-    strata: dict[str, Comparison]  # in the order in which they are shown; may be empty
+    gain: float  # dB, restored minus blurred, over the images with both finite
+    strata: dict[str, Comparison]  # in the order of the report; may be empty
     noise_free: Comparison | None  # the same images, blurred without noise
     best_filter: FilterReport | None
-    samples: tuple[Sample, ...]  # evenly through the benchmark
-    trained_variant: str | None = None  # that the model was trained on; None where nobody knows
-    realblur: AlignedMeans | None = None  # of the restored images, where the protocol is RealBlur's
-    worst: tuple[Sample, ...] = ()  # the images of lowest PSNR restored, the worst first
-    latency: Latency | None = None  # of restoring an image of this benchmark's size
+    samples: tuple[Sample, ...]  # evenly spaced over the benchmark
+    trained_variant: str | None = None  # that the model was trained on; None if unknown
+    realblur: AlignedMeans | None = None  # of the restored images, with RealBlur's protocol
+    worst: tuple[Sample, ...] = ()  # the images with the lowest restored PSNR, the worst first
+    latency: Latency | None = None  # for restoring one image of the benchmark's size
     data_digest: str = ""  # of the shards
 
     @property
     def headline(self) -> Headline:
-        """The few numbers."""
+        """The few numbers by which experiments are compared."""
         return Headline(
             psnr=self.restored.psnr,
             gain=self.gain,

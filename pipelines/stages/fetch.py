@@ -1,4 +1,4 @@
-"""fetch: a benchmark's archives, whole and verified, never unpacked; of own data, their listing or an archive."""
+"""fetch: a benchmark's archives, whole and verified, never unpacked; of custom data, a list of files or an archive."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ from banet.errors import ConfigError, DataError, ServiceError
 from banet.files import whole_file, writing_to
 from banet.progress import ProgressBar
 from banet.tracking.store import main_checkout
-from pipelines.stages.entrypoint import run_command, stage_parser
+from pipelines.stages.entrypoint import run_command
 
 DOWNLOADS = Path("data/downloads")
 LOCK = MANIFESTS / "archives.lock"
@@ -33,18 +33,18 @@ class ArchiveStore:
     downloads: Path = DOWNLOADS  # shared by all benchmarks and workspaces
     lock: Path = LOCK  # digests as first fetched; neither dependency nor output of the stage
     given: Path | None = None  # a folder of archives that somebody already has
-    root: Path = Path()  # where relative paths to own data start
+    root: Path = Path()  # where relative paths to custom data start
 
 
 def fetch(benchmark: Benchmark, out: Path, store: ArchiveStore = ArchiveStore(), limits: Limits = Limits()) -> None:  # noqa: B008
     """Bring every archive of the benchmark into the folder `out`; nothing carries its final name before it is verified.
 
-    Own data become a listing of their files, or an archive (`banet.data.pairs.prepare`).
+    Custom data become a list of their files, or an archive (`banet.data.pairs.prepare`).
 
     Raises:
         ConfigError: `store.given` is not a folder, or the lock file is damaged.
         DataError: no source gives the archive, or it is not what the manifest or the lock file says; or what is wrong
-            with own data.
+            with custom data.
         ServiceError: the same, because of a server.
         ResourceError: a disk is full.
     """
@@ -84,21 +84,21 @@ def _bring(benchmark: Benchmark, archive: ArchiveSource, path: Path, store: Arch
     )
     # What is pinned was read to its end before; the same bytes need no second look.
     check = _require_whole if pin is None else _trust
-    own = _own(archive, store)
-    if own is not None:
-        file = FetchedFile.read(own, BY_HAND)
-        _require(expected, file, own)
-        check(own)
+    found = _at_hand(archive, store)
+    if found is not None:
+        file = FetchedFile.read(found, BY_HAND)
+        _require(expected, file, found)
+        check(found)
     else:
-        own = store.downloads / archive.name
-        file = _downloaded(benchmark, archive, own, expected, check, limits)
+        found = store.downloads / archive.name
+        file = _downloaded(benchmark, archive, found, expected, check, limits)
     if archive.sha256 is None:
         known = Pin(bytes=file.bytes, sha256=file.sha256, source=file.source or str(DOWNLOADS))
         add_pin(store.lock, archive.name, known, guard=store.downloads / ".pins.lock")
-    _link(own, path)
+    _link(found, path)
 
 
-def _own(archive: ArchiveSource, store: ArchiveStore) -> Path | None:
+def _at_hand(archive: ArchiveSource, store: ArchiveStore) -> Path | None:
     """The archive as a file that somebody already has, if there is one."""
     given = () if store.given is None else (store.given / archive.name,)
     return next((path for path in (*given, *archive.paths) if path.is_file()), None)
@@ -153,16 +153,12 @@ def _link(source: Path, path: Path) -> None:
             shutil.copyfile(source, partial)
 
 
-def main() -> None:
-    """Read the arguments and fetch."""
-    parser = stage_parser(__doc__)
-    parser.add_argument("--benchmark", required=True, help="a manifest's name, e.g. mini")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the archives")
-    arguments = parser.parse_args()
+def main(benchmark: str, out: Path) -> None:
+    """Fetch the archives of a benchmark."""
     os.environ.setdefault(*QUIET_DECODER)
     root, given = main_checkout(Path.cwd()), os.environ.get(ARCHIVES)
     store = ArchiveStore(downloads=root / DOWNLOADS, lock=root / LOCK, given=Path(given) if given else None, root=root)
-    fetch(read_benchmark(MANIFESTS, arguments.benchmark), arguments.out, store)
+    fetch(read_benchmark(MANIFESTS, benchmark), out, store)
 
 
 if __name__ == "__main__":

@@ -1,22 +1,21 @@
-"""promote: the alias `champion` moves only to a candidate that is better on the same held-out data, beyond chance."""
+"""promote: move the alias `champion` to the candidate if it is significantly better on the same held-out data."""
 
 import math
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from banet.config import Params
-from banet.data.names import SHARP
 from banet.data.shards.reader import ShardFolder
 from banet.data.stream.training_set import TrainingSet
 from banet.errors import DataError
 from banet.inference import deterministic_convolutions, fastest_device, restore
-from banet.metrics.psnr import psnr
 from banet.model.weights import load_weights
 from banet.scoring.bootstrap import Difference, paired_bootstrap
 from banet.tracking.registry import RegisteredModel, champion, note_decision, pull
 from banet.tracking.registry import promote as move_champion
 from banet.tracking.store import Store, connect
-from pipelines.stages.entrypoint import params, run_command, stage_parser
+from pipelines.stages.entrypoint import params, run_command
 from pipelines.stages.stage_results import PROMOTION, REGISTERED, REPORTS, Promotion, read_json, write_json
 
 
@@ -25,16 +24,10 @@ def promote(
 ) -> Promotion:
     """Score candidate and champion on the held-out sequences, and move the alias if the candidate is better.
 
-    Better is a mean difference in PSNR whose interval lies above zero, by a paired bootstrap over sequences and images.
-    Test scores have no part in it.
+    It is better if the confidence interval of the mean difference in PSNR, from a paired bootstrap over sequences and
+    images, is above zero. Test scores are not used.
 
-    Args:
-        chosen: names the held-out sequences.
-        candidate: the version just registered.
-        shards: of the training benchmark.
-        store: MLflow's.
-        reports: gets the decision and its reason.
-        device: of torch.
+    The shards are those of the training benchmark; `reports` gets the decision and its reason.
 
     Raises:
         DataError: missing or damaged shards, or nothing to compare.
@@ -44,10 +37,10 @@ def promote(
     folder.verify()
     held_out = chosen.benchmark.validation.sequences
     data = TrainingSet(folder=shards, variant=chosen.benchmark.variant, held_out=held_out, seed=chosen.recipe.seed)
-    scores = validation_psnr(store, candidate, data, device)
+    scores = score_held_out(store, candidate, data, device)
     before = champion(store, candidate.name)
     rival = None if before is None or before.version == candidate.version else before
-    its_scores = scores if rival is None else validation_psnr(store, rival, data, device)
+    its_scores = scores if rival is None else score_held_out(store, rival, data, device)
     difference = None if rival is None else compare(scores, its_scores, data)
     moved = before is None or (difference is not None and difference.better)
     reason = _reason(candidate, before, _mean(scores), difference)
@@ -70,19 +63,16 @@ def promote(
     return decision
 
 
-def validation_psnr(store: Store, model: RegisteredModel, data: TrainingSet, device: str = "cpu") -> list[float]:
+def score_held_out(store: Store, model: RegisteredModel, data: TrainingSet, device: str) -> list[float]:
     """PSNR of a registered version on each held-out image, dB, in the order of the keys."""
     with tempfile.TemporaryDirectory() as folder:
         network = load_weights(pull(store, model.name, model.version, Path(folder) / "weights", model.digest))
-    network.to(device)
-    shards = ShardFolder(data.folder)
-    pairs = (shards.read(row, (data.variant, SHARP)).images for row in data.validation_rows())
     with deterministic_convolutions():
-        return [psnr(restore(network, images[data.variant]), images[SHARP]) for images in pairs]
+        return data.validation_psnr(partial(restore, network.to(device)))
 
 
 def compare(candidate: list[float], champion: list[float], data: TrainingSet) -> Difference:
-    """Compare two models on the held-out images that neither restores to the last bit.
+    """Compare two models on the held-out images that neither restores exactly.
 
     Raises:
         DataError: there are no such images.
@@ -115,20 +105,16 @@ def _reason(
     return f"version {candidate.version} is {verdict} {before.version} {held_out}: {difference}, {among}{only}"
 
 
-def main() -> None:
-    """Read the arguments and decide."""
-    parser = stage_parser(__doc__)
-    parser.add_argument("--shards", type=Path, required=True, help="folder of the training benchmark's shards")
-    parser.add_argument("--reports", type=Path, default=REPORTS, help="folder with what the register stage wrote")
-    arguments = parser.parse_args()
+def main(shards: Path, reports: Path = REPORTS) -> None:
+    """Make the candidate the champion if it is better."""
     chosen = params()
     promote(
         chosen,
-        candidate=read_json(RegisteredModel, arguments.reports / REGISTERED, stage="register"),
-        shards=arguments.shards,
+        candidate=read_json(RegisteredModel, reports / REGISTERED, stage="register"),
+        shards=shards,
         store=connect(),
         device=fastest_device(gpus=chosen.cluster.gpus_per_worker > 0),
-        reports=arguments.reports,
+        reports=reports,
     )
 
 

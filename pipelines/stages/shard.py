@@ -1,24 +1,24 @@
-"""shard: archives into Parquet shards of pairs, with an index and a summary."""
+"""shard: turn archives into Parquet shards of pairs, with an index and a summary."""
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from banet.data.archives.open import open_archive
 from banet.data.archives.safety import summary
 from banet.data.manifest import MANIFESTS, Benchmark, read_benchmark
-from banet.data.sharding.build import ShardJob, ShardPlan, ShardResult, make_shard
+from banet.data.sharding.build import ShardPlan, make_shard
 from banet.data.sharding.writer import ShardWriter, WrittenShard
 from banet.data.shards.pixels import Storage
 from banet.data.shards.reader import Summary
 from banet.errors import DataError
 from banet.files import whole_folder, writing_to
 from banet.progress import ProgressBar
-from pipelines.stages.entrypoint import params, run_command, stage_parser
+from pipelines.stages.entrypoint import params, run_command
 
-PARALLEL_BYTES = 256 * 2**20  # of images; fewer are done before Ray has started
+PARALLEL_BYTES = 256 * 2**20  # of images; fewer are finished before Ray has started
 
 
 def shard(
@@ -26,19 +26,19 @@ def shard(
 ) -> Summary:
     """Write the shards of a benchmark into the folder `out`, which appears whole or not at all.
 
-    The same archives and storage make the same bytes, however many processes write them.
+    The same archives and storage give the same bytes, however many processes write them.
 
     Args:
         benchmark: its manifest.
         raw: folder of its archives.
-        out: gets the shards, `index.parquet` and `summary.json`; what it held before is replaced.
+        out: folder of the shards, with `index.parquet` and `summary.json`; its old content is replaced.
         storage: of the pixels.
-        parallel: over Ray, on all cores of this node; by default where there is enough to do.
+        parallel: whether to use Ray on all cores of this node; by default if there is enough to do.
 
     Raises:
-        DataError: damaged archives or images, halves of pairs, counts that are not the manifest's; all bad members of
-            an archive in one line.
-        ResourceError: the disk is full, or cannot be used.
+        DataError: damaged archives or images, incomplete pairs, or counts that differ from the manifest's; all bad
+            members of an archive in one line.
+        ResourceError: the disk is full or cannot be used.
     """
     with writing_to(out.parent), whole_folder(out) as partial:
         writer = ShardWriter(partial, benchmark.variants, storage)
@@ -62,29 +62,25 @@ def shard(
 
 
 def _made(plan: ShardPlan, *, parallel: bool) -> Iterator[WrittenShard]:
-    """Yield the shards of an archive in order, all of them good."""
+    """Yield the shards of an archive in order; raise at the end if a member was bad."""
+    if parallel:
+        from banet.ray_session import map_here  # importing Ray takes seconds
+
+        results = map_here(make_shard, plan.jobs())
+    else:
+        results = map(make_shard, plan.jobs())
     refused: list[str] = []
     done = 0
     with ProgressBar(plan.archive.path.name) as bar:
-        for result in _spreader(parallel=parallel)(make_shard, plan.jobs()):
+        for result in results:
             plan.unread += result.unread
             refused += result.refused
             done += result.shard.file.rows
             bar.to(done, len(plan.pairs))
             yield result.shard
-    if problems := plan.unread + refused:  # what is refused says itself what to do
+    if problems := plan.unread + refused:  # refusals already name their remedy
         remedy = f": {plan.archive.remedy}" if plan.unread else ""
         raise DataError(f"{plan.archive.path}: {summary(problems)}{remedy}")
-
-
-def _spreader(
-    *, parallel: bool
-) -> Callable[[Callable[[ShardJob], ShardResult], Iterator[ShardJob]], Iterator[ShardResult]]:
-    if not parallel:
-        return map
-    from banet.ray_session import map_here  # Ray takes seconds to import
-
-    return map_here
 
 
 def _require_counts(benchmark: Benchmark, found: Summary) -> None:
@@ -96,26 +92,20 @@ def _require_counts(benchmark: Benchmark, found: Summary) -> None:
             if there != count:
                 problems.append(f"{split}/{pattern} has {there} pairs, not {count}")
     if problems:
-        raise DataError(f"benchmark {benchmark.name}: {summary(problems)}: a wrong or partial archive")
+        raise DataError(f"benchmark {benchmark.name}: {summary(problems)}: the archive is wrong or incomplete")
 
 
 def warning(found: Summary) -> str | None:
-    """Say which images stand in two splits, if any: a score on what was trained on means little."""
+    """Name images that are in two splits, if any: scores on training images mean little."""
     if not found.duplicates:
         return None
     groups = summary([" = ".join(group) for group in found.duplicates])
     return f"warning: {found.benchmark} holds the same images in two splits: {groups}"
 
 
-def main() -> None:
-    """Read the arguments and write the shards."""
-    parser = stage_parser(__doc__)
-    parser.add_argument("--benchmark", required=True, help="a manifest's name, e.g. mini")
-    parser.add_argument("--raw", type=Path, required=True, help="folder of the archives")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the shards")
-    arguments = parser.parse_args()
-    benchmark = read_benchmark(MANIFESTS, arguments.benchmark)
-    found = shard(benchmark, arguments.raw, arguments.out, params().shards.storage)
+def main(benchmark: str, raw: Path, out: Path) -> None:
+    """Write the shards of a benchmark."""
+    found = shard(read_benchmark(MANIFESTS, benchmark), raw, out, params().shards.storage)
     if line := warning(found):
         print(line, file=sys.stderr)  # noqa: T201
 

@@ -1,4 +1,4 @@
-"""show: what `make demo` ends with, the table and where to look next."""
+"""show: the end of `make demo`, with the table and where to look next."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from pipelines.stages.stage_results import REPORTS
 
 
 def show(reports: Path) -> str:
-    """The table of the last report, the path of the page, and the command that opens MLflow's UI.
+    """The table of the last report, the path of its page, and the command that opens MLflow's UI.
 
     Raises:
         DataError: there is no report yet.
@@ -33,7 +33,7 @@ def show(reports: Path) -> str:
 
 
 def main() -> None:
-    """Print it."""
+    """Show the last report's table and where to look next."""
     print(show(REPORTS))  # noqa: T201
 
 

@@ -1,4 +1,4 @@
-"""The small files that stages hand to each other."""
+"""The small files that stages write for each other."""
 
 import json
 import math
@@ -32,38 +32,38 @@ class TrainedBy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingReport:
-    """What training reached; DVC's metrics."""
+    """The result of training; DVC's metrics."""
 
     steps: int
     best_step: int
     validation_psnr: float  # dB, at best_step
-    blurred_validation_psnr: float  # dB, of the input
+    blurred_validation_psnr: float  # dB, of the unrestored images
     parameters: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promotion:
-    """What became of the candidate."""
+    """Whether the candidate became the champion, and why."""
 
     name: str
     candidate_version: int
-    previous_version: int | None  # the champion before the decision; none if there was none
+    previous_version: int | None  # the champion before the decision, if there was one
     moved: bool
     reason: str
     candidate_psnr: float  # dB, on the validation data
     previous_psnr: float | None  # dB, of the champion before
-    difference: Difference | None = None  # in PSNR to the champion before, where there was another one
+    difference: Difference | None = None  # in PSNR to the previous champion, if that is another version
     data_digest: str = ""  # of the shards that both were scored on
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write a dataclass as JSON, whole or not at all; an infinite number, which JSON has not, as the text "inf"."""
+    """Write a dataclass as JSON, completely or not at all; infinity, which JSON lacks, as the text "inf"."""
     text = json.dumps(_without_infinite(asdict(value)), indent=2, allow_nan=False)  # type: ignore[call-overload]
     write_atomically(path, text + "\n")
 
 
 def read_json(cls: type[T], path: Path, *, stage: str) -> T:
-    """Read what `write_json` wrote; `stage` is the one that makes it.
+    """Read what `write_json` wrote in a stage.
 
     Raises:
         DataError: the file is missing or damaged, or has an unknown, missing or mistyped key.
@@ -89,7 +89,7 @@ def _without_infinite(value: object) -> object:
 
 
 def _with_infinite(values: dict[str, object]) -> dict[str, object]:
-    """Read "inf" as a number where one stands: PSNR in dB, and gains."""
+    """Read "inf" as a number in fields that hold one: PSNR and gains."""
     return {
         key: float(item) if item in ("inf", "-inf") and key.endswith(("psnr", "gain")) else item
         for key, item in values.items()

@@ -1,7 +1,5 @@
-"""train: shards into the best weights, followed live in MLflow."""
+"""train: train a network on shards and keep its best weights; MLflow shows the progress."""
 
-import csv
-import io
 import shutil
 import sys
 from collections.abc import Mapping
@@ -18,16 +16,15 @@ from banet.errors import ConfigError
 from banet.files import write_atomically
 from banet.image import Image
 from banet.inference import restore
-from banet.metrics.psnr import psnr
 from banet.model.network import BANet
 from banet.model.weights import save_weights
 from banet.tracking.load import load_model
 from banet.tracking.runs import (
     EXPERIMENT,
-    RunLogger,
     TrainingData,
     finish_run,
     git_tags,
+    log_metrics,
     log_pictures,
     metric_history,
     open_run,
@@ -35,7 +32,7 @@ from banet.tracking.runs import (
 from banet.tracking.store import Store, connect, main_checkout
 from banet.tracking.unfinished_runs import UnfinishedRun, code_tags, find_unfinished, get_unfinished, note_continuation
 from banet.train.identity import RunIdentity, changed_files, identify
-from pipelines.stages.entrypoint import params, run_command, stage_parser
+from pipelines.stages.entrypoint import params, run_command
 from pipelines.stages.stage_results import (
     CANDIDATE,
     CURVE,
@@ -47,20 +44,21 @@ from pipelines.stages.stage_results import (
     write_json,
 )
 
-CHECKPOINTS = ".runs"  # at the root of the main checkout: a run that was cut off goes on from any workspace
-PICTURES = 4  # restored validation images logged with a run
+CHECKPOINTS = ".runs"  # in the main checkout: an interrupted run can be continued from any workspace
+PICTURES = 4  # validation images logged with a run
 CURVES = ("loss", "lr", "validation_psnr")
 
 
 @dataclass(frozen=True, slots=True)
 class ProgressLogger:
-    """Tells MLflow and the terminal of the progress; runs in Ray's controller."""
+    """Reports the progress to MLflow and on the terminal; runs in Ray's controller."""
 
-    log: RunLogger
+    store: Store
+    run_id: str
 
     def __call__(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Pass on the metrics of a step."""
-        self.log(step, metrics)
+        """Report the metrics of a step."""
+        log_metrics(self.store, self.run_id, metrics, step)
         validation = f"  validation {metrics['validation_psnr']:.2f} dB" if "validation_psnr" in metrics else ""
         print(f"step {step}  loss {metrics['loss']:.4f}{validation}", flush=True)  # noqa: T201
 
@@ -68,18 +66,13 @@ class ProgressLogger:
 def train(chosen: Params, *, shards: Path, storage: Path, store: Store, out: Path, reports: Path) -> TrainingReport:
     """Train, keep the weights that validate best, and record the run.
 
-    Args:
-        chosen: what to train, on what, how.
-        shards: folder of the training benchmark's shards.
-        storage: folder for checkpoints; a finished run's are removed.
-        store: MLflow's.
-        out: gets the weights, their configuration and the run's id.
-        reports: gets the training curve and the report.
+    `storage` keeps the checkpoints of unfinished runs; `out` gets the weights, their configuration and the run's id,
+    `reports` the training curve and the report.
 
     Raises:
         DataError: missing or damaged shards.
         ConfigError: held-out sequences that do not exist, or a run that cannot be continued.
-        ResourceError: less than the run needs.
+        ResourceError: fewer CPUs or GPUs than the run needs.
         ServiceError: the object store for the shards does not answer.
     """
     from banet.train.ray_worker import TrainingJob, launch  # Ray takes seconds to import
@@ -107,23 +100,22 @@ def train(chosen: Params, *, shards: Path, storage: Path, store: Store, out: Pat
         cluster=chosen.cluster,
     )
     try:
-        result = launch(job, storage=storage, name=name, on_progress=ProgressLogger(RunLogger(store.uri, run_id)))
+        result = launch(job, storage=storage, name=name, on_progress=ProgressLogger(store, run_id))
     except BaseException:
         finish_run(store, run_id, "FAILED")
         raise
-    validation = [folder.read(row, (data.variant, SHARP)).images for row in data.validation_rows()]
     report = TrainingReport(
         steps=result.steps,
         best_step=result.best_step,
         validation_psnr=result.best_psnr,
-        blurred_validation_psnr=float(np.mean([psnr(images[data.variant], images[SHARP]) for images in validation])),
+        blurred_validation_psnr=float(np.mean(data.validation_psnr(lambda image: image))),
         parameters=sum(parameter.numel() for parameter in result.model.parameters()),
     )
     save_weights(result.model, out)
     write_json(out / RUN, TrainedBy(run_id=run_id, data_digest=folder.summary.digest))
     write_json(reports / TRAINING, report)
     write_atomically(reports / CURVE, training_curve(store, run_id))
-    log_pictures(store, run_id, _pictures(result.model, data.variant, validation), step=result.best_step)
+    log_pictures(store, run_id, _pictures(result.model, data), step=result.best_step)
     finish_run(store, run_id)
     for leftover in (storage / name, storage / f"{name}-init"):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -131,12 +123,12 @@ def train(chosen: Params, *, shards: Path, storage: Path, store: Store, out: Pat
 
 
 def run_to_continue(chosen: Params, identity: RunIdentity, storage: Path, store: Store) -> str | None:
-    """Return the fingerprint of the run that `cluster.resume` names; None where it names none.
+    """Return the fingerprint of the run that `cluster.resume` names, None if it is null.
 
-    An unfinished run that differs in its code alone is not lost without a word: a line says how to continue it.
+    If only code has changed since an unfinished run, a line on standard error says how to continue that run.
 
     Raises:
-        ConfigError: the run cannot be continued: unknown, finished, without a checkpoint here, or of other parameters.
+        ConfigError: the run is unknown, finished, without a checkpoint here, or of other parameters.
     """
     if chosen.cluster.resume is None:
         for run in find_unfinished(store, identity.inputs):
@@ -146,12 +138,10 @@ def run_to_continue(chosen: Params, identity: RunIdentity, storage: Path, store:
         return None
     run = get_unfinished(store, chosen.cluster.resume)
     if run.inputs != identity.inputs:
-        raise ConfigError(f"cluster.resume: the run {run.run_id} is of other parameters or data: set it to null")
-    if not (storage / run.fingerprint).is_dir():
-        missing = storage / run.fingerprint
-        raise ConfigError(
-            f"cluster.resume: there is no checkpoint of the run {run.run_id} in {missing}: set it to null"
-        )
+        raise ConfigError(f"cluster.resume: the run {run.run_id} has other parameters or data: set it to null")
+    checkpoint = storage / run.fingerprint
+    if not checkpoint.is_dir():
+        raise ConfigError(f"cluster.resume: no checkpoint of the run {run.run_id} in {checkpoint}: set it to null")
     note_continuation(store, run.run_id, identity.code)
     return run.fingerprint
 
@@ -166,18 +156,14 @@ def _notice(run: UnfinishedRun, identity: RunIdentity) -> str:
 
 
 def training_curve(store: Store, run_id: str) -> str:
-    """The run's curve as CSV: step, loss, lr, validation_psnr (empty where it was not measured)."""
+    """The run's curve as CSV: step, loss, lr, validation_psnr (empty at steps without validation)."""
     columns = {name: metric_history(store, run_id, name) for name in CURVES}
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("step", *CURVES))
-    for step in sorted(columns["loss"]):
-        writer.writerow((step, *(columns[name].get(step, "") for name in CURVES)))
-    return text.getvalue()
+    rows = [(step, *(columns[name].get(step, "") for name in CURVES)) for step in sorted(columns["loss"])]
+    return "".join(f"{','.join(map(str, row))}\n" for row in (("step", *CURVES), *rows))
 
 
 def _training_set(chosen: Params, folder: ShardFolder) -> TrainingSet:
-    """The training set, after all that can be wrong with it has been looked for: Ray would say it less plainly."""
+    """The training set, checked before the start: errors out of Ray are harder to understand."""
     folder.verify()
     data = TrainingSet(
         folder=folder.folder,
@@ -198,32 +184,29 @@ def _initial_weights(source: str | None, folder: Path) -> str | None:
     return str(folder.absolute())
 
 
-def _pictures(model: BANet, variant: str, validation: list[dict[str, Image]]) -> dict[str, Image]:
+def _pictures(model: BANet, data: TrainingSet) -> dict[str, Image]:
+    """Some validation images, blurred, restored and sharp, by the names under which the run logs them."""
+    shards, rows = ShardFolder(data.folder), data.validation_rows()
     pictures: dict[str, Image] = {}
-    for i in np.linspace(0, len(validation) - 1, min(PICTURES, len(validation)), dtype=int):
-        images = validation[i]
+    for i in np.linspace(0, len(rows) - 1, min(PICTURES, len(rows)), dtype=int):
+        images = shards.read(rows[i], (data.variant, SHARP)).images
         pictures |= {
-            f"validation_{i:04d}_blurred": images[variant],
-            f"validation_{i:04d}_restored": restore(model, images[variant]),
+            f"validation_{i:04d}_blurred": images[data.variant],
+            f"validation_{i:04d}_restored": restore(model, images[data.variant]),
             f"validation_{i:04d}_sharp": images[SHARP],
         }
     return pictures
 
 
-def main() -> None:
-    """Read the arguments and train."""
-    parser = stage_parser(__doc__)
-    parser.add_argument("--shards", type=Path, required=True, help="folder of the training benchmark's shards")
-    parser.add_argument("--out", type=Path, default=CANDIDATE, help="folder for the weights")
-    parser.add_argument("--reports", type=Path, default=REPORTS, help="folder for curve and report")
-    arguments = parser.parse_args()
+def main(shards: Path, out: Path = CANDIDATE, reports: Path = REPORTS) -> None:
+    """Train a network and keep its best weights."""
     train(
         params(),
-        shards=arguments.shards,
+        shards=shards,
         storage=main_checkout(Path.cwd()) / CHECKPOINTS,
         store=connect(),
-        out=arguments.out,
-        reports=arguments.reports,
+        out=out,
+        reports=reports,
     )
 
 

@@ -228,7 +228,7 @@ def test_the_help_imports_nothing_heavy() -> None:
     [
         (["info", "nowhere"], "error: no model in nowhere: config.json cannot be read"),
         (["info", "nowhere.yaml"], "error: nowhere.yaml cannot be read"),
-        (["info", "model", "--device", "tpu"], "error: tpu is no device"),
+        (["info", "model", "--device", "tpu"], "error: tpu is not a device"),
         (["deblur", "photo.png", "out.png", "--model", "model", "--local-crop", "9"], "local_crop must be even and at"),
         (["import-checkpoint", "nowhere.pth", "new"], "error: nowhere.pth cannot be read"),
         (["export-checkpoint", "nowhere", "new.pth"], "error: no model in nowhere"),

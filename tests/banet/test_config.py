@@ -46,7 +46,7 @@ def put(values: dict[str, object], path: str, value: object) -> dict[str, object
         ("recipe.seed", True, "recipe.seed must be a whole number, got bool True"),
         ("recipe.loss.fft_weight", "1e-2", r"fft_weight must be a number, got str '1e-2' \(YAML reads that as text"),
         ("recipe.phases.0.lr_start", "fast", "lr_start must be a number, got str 'fast'$"),
-        ("recipe.phases.0.epochs", 3, "either steps or epochs"),
+        ("recipe.phases.0.epochs", 3, "exactly one of steps and epochs"),
         ("recipe.phases.0.batch_size", 5, "batch_size 5 does not divide among cluster.workers 2"),
         ("recipe.phases.0.crop", 63, "crop must be even, got 63"),
         ("recipe.phases.0.schedule", "step", "schedule must be one of cosine"),

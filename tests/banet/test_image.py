@@ -1,12 +1,17 @@
-"""Images at the border: exact there and back, and nothing guessed."""
+"""Images as public functions take them: exact there and back, and nothing guessed; pairs of one size."""
+
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 
 from banet.errors import DataError
-from banet.image import require_image
+from banet.image import Image, require_image, require_same_size
 from banet.inference import to_image, to_tensor
+from banet.metrics.psnr import psnr
+from banet.metrics.realblur import realblur_score
+from banet.metrics.ssim import ssim_channel, ssim_matlab3d
 
 
 def test_every_level_comes_back_at_its_place() -> None:
@@ -80,7 +85,7 @@ def test_what_is_no_image_is_refused_with_type_and_shape(wrong: np.ndarray) -> N
         ((3, 4, 5), np.uint8, "channels first: put them last, transpose(1, 2, 0)"),
         ((1, 4, 5, 3), np.uint8, "a batch: give one image at a time"),
         ((0, 5, 3), np.uint8, "it is empty"),
-        ((5,), np.uint8, "that is no image"),
+        ((5,), np.uint8, "that is not an image"),
         ((4, 5, 3), np.uint16, "16 bit: scale it to 0 to 255, round it and convert it to uint8"),
         ((4, 5, 3), np.float64, "float: multiply it by 255 if it is in [0, 1], round it and convert it to uint8"),
         ((4, 5, 3), np.bool_, "bring it to levels from 0 to 255 and convert it to uint8"),
@@ -95,10 +100,33 @@ def test_the_refusal_says_what_was_found_and_what_to_do(
     shape: tuple[int, ...], dtype: type[np.generic], remedies: str
 ) -> None:
     with pytest.raises(DataError) as caught:
-        require_image(np.zeros(shape, dtype))  # type: ignore[arg-type]
+        require_image(np.zeros(shape, dtype))
     assert str(caught.value).endswith(f"of shape {shape}: {remedies}")
 
 
 def test_an_image_passes_unchanged() -> None:
     image = np.zeros((1, 1, 3), np.uint8)
     assert require_image(image) is image
+
+
+SCORES = [require_same_size, psnr, ssim_matlab3d, ssim_channel, realblur_score]
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_a_pair_of_two_sizes_is_not_scored(score: Callable[[Image, Image], object]) -> None:
+    with pytest.raises(DataError, match=r"restored image is 20x30 and the sharp one 20x31"):
+        score(np.zeros((20, 30, 3), np.uint8), np.zeros((20, 31, 3), np.uint8))
+
+
+@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("wrong", [np.zeros((20, 30, 3), np.float32), np.zeros((20, 30), np.uint8)])
+def test_a_pair_that_is_not_8_bit_rgb_is_not_scored(score: Callable[[Image, Image], object], wrong: Image) -> None:
+    good = np.zeros((20, 30, 3), np.uint8)
+    with pytest.raises(DataError, match=r"the sharp image must be uint8 RGB"):
+        score(good, wrong)
+    with pytest.raises(DataError, match=r"the restored image must be uint8 RGB"):
+        score(wrong, good)
+
+
+def test_a_good_pair_passes() -> None:
+    require_same_size(np.zeros((1, 7, 3), np.uint8), np.zeros((1, 7, 3), np.uint8))

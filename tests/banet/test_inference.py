@@ -154,5 +154,5 @@ def test_the_parts_cover_the_image_once(size: tuple[int, int], grid: tuple[int, 
     [((15, 64), (2, 4), "2x4"), ((31, 20), (2, 4), "4x2"), ((7, 9), (1, 1), "1x1"), ((64, 64), (0, 4), "0x4")],
 )
 def test_too_small_parts_are_refused_with_size_and_grid(size: tuple[int, int], grid: tuple[int, int], cut: str) -> None:
-    with pytest.raises(DataError, match=rf"is {size[0]}x{size[1]} .*cut into {cut} parts of at least 8x8: cut it"):
+    with pytest.raises(DataError, match=rf"is {size[0]}x{size[1]} .*cut into {cut} sub-images of at least 8x8: cut it"):
         restore_sub_images(Darker(), image(*size), grid=grid)

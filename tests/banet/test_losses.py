@@ -24,7 +24,7 @@ def random_pair(height: int, width: int, dtype: torch.dtype = torch.float32) -> 
 
 
 def residual(pair: tuple[Tensor, Tensor]) -> Array:
-    return pair[0].double().numpy() - pair[1].double().numpy()
+    return np.asarray(pair[0].double() - pair[1].double(), np.float64)
 
 
 def expected_charbonnier(d: Array) -> float:
@@ -37,7 +37,7 @@ def expected_fft_l1(d: Array, norm: Norm) -> float:
 
 
 def dft(length: int) -> npt.NDArray[np.complex128]:
-    return np.exp(-2j * np.pi * np.outer(np.arange(length), np.arange(length)) / length)
+    return np.asarray(np.exp(-2j * np.pi * np.outer(np.arange(length), np.arange(length)) / length), np.complex128)
 
 
 def expected_fft_gradient(d: Array, norm: Norm) -> Array:
@@ -52,7 +52,7 @@ def expected_fft_gradient(d: Array, norm: Norm) -> Array:
 
 def gradient_of(loss: Callable[..., Tensor], pair: tuple[Tensor, Tensor], **options: object) -> Array:
     x = pair[0].clone().requires_grad_()
-    loss(x, pair[1], **options).backward()
+    loss(x, pair[1], **options).backward()  # type: ignore[no-untyped-call]
     assert x.grad is not None
     assert x.grad.dtype == pair[0].dtype
     return x.grad.double().numpy()

@@ -1,5 +1,7 @@
 """The paper's tables as transcribed: rows, sums, figures picked by hand, and what the paper's text says of them."""
 
+import csv
+import re
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,19 @@ ROWS = {1: 13, 2: 11, 3: 6, 4: 4, 5: 6, 6: 4, 7: 4, 8: 3, 9: 3}
 DASHES = {1: 5, 2: 2, 3: 2, 4: 0, 5: 0, 6: 0, 7: 0, 8: 0, 9: 0}
 OURS = ("BANet", "BANet+")
 PARTS = ("pdc", "ar", "sp", "mksp", "cpdc")
+REALBLUR = ("realblur_j_psnr_db", "realblur_j_ssim", "realblur_r_psnr_db", "realblur_r_ssim")
+COLUMNS = {  # of figures
+    1: ("code_released", "psnr_db", "ssim", "time_ms", "params_m", "gmacs"),
+    2: ("code_released", "psnr_db", "ssim", "time_ms"),
+    3: (*REALBLUR, "time_ms"),
+    4: ("ours_preferred_percent",),
+    5: (*PARTS, "psnr_db"),
+    6: ("modules", "psnr_db"),
+    7: ("psnr_db",),
+    8: ("psnr_db", "params_m"),
+    9: ("sub_images", "psnr_db", "time_ms"),
+}
+DECIMALS = {"psnr_db": r"\.[0-9]{2}", "ssim": r"\.[0-9]{3}", "percent": r"\.[0-9]"}  # by a column's ending
 
 
 def table(number: int) -> PublishedTable:
@@ -38,10 +53,23 @@ def test_every_table_is_whole(number: int) -> None:
     published = table(number)
     assert published.number == number
     assert published.caption
-    assert len(published.rows) == ROWS[number]
-    assert sum(row.figures.count(None) for row in published.rows) == DASHES[number]
-    assert {row.source for row in published.rows} == {f"Tsai et al. 2022, Table {number}"}
-    assert all(len(row.figures) == len(published.columns) for row in published.rows)
+    assert published.columns == COLUMNS[number]
+    assert len(published.rows) == len({row.method for row in published.rows}) == ROWS[number]
+    assert sum(list(row.figures.values()).count(None) for row in published.rows) == DASHES[number]
+
+
+@pytest.mark.parametrize("number", ROWS)
+def test_every_cell_is_written_as_the_paper_prints_it(number: int) -> None:
+    with (FOLDER / f"table{number}.csv").open(newline="", encoding="utf-8") as file:
+        heading, *rows = csv.reader(file, strict=True)
+    assert tuple(heading) == ("method", "model", *COLUMNS[number], "source")
+    for method, model, *figures, source in rows:
+        assert method
+        assert (method, model) == (method.strip(), model.strip())
+        assert source == f"Tsai et al. 2022, Table {number}"
+        for name, text in zip(COLUMNS[number], figures, strict=True):
+            decimals = next((pattern for ending, pattern in DECIMALS.items() if name.endswith(ending)), "")
+            assert re.fullmatch(rf"([0-9]+{decimals})?", text), (method, name, text)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +215,7 @@ def test_attention_what_the_text_says_of_table_9() -> None:
     assert abs(psnr["BA*"] - psnr["SA*"]) < 0.05
     assert times["BA*"] < times["SA*"] / 10
     assert max(psnr, key=psnr.__getitem__) == "BA"
-    assert column(9, "parts") == {"SA*": 8, "BA*": 8, "BA": 1}
+    assert column(9, "sub_images") == {"SA*": 8, "BA*": 8, "BA": 1}
 
 
 @pytest.mark.parametrize(
@@ -223,63 +251,19 @@ def test_networks_of_table_5_are_made_of_the_same_parts_in_conf() -> None:
         assert {name for name in PARTS if figure(5, row.method, name)} == made_of[model.attention] | {model.content}
 
 
-@pytest.mark.parametrize("number", [0, 10, -1])
-def test_a_table_that_the_paper_does_not_have(number: int) -> None:
-    with pytest.raises(DataError, match=rf"no published table {number}: the paper has 1 to 9"):
-        table(number)
-
-
-def test_a_figure_that_a_table_does_not_have() -> None:
-    with pytest.raises(DataError, match=r"Table 6 has no method 'stack-9': it has stack-4, stack-8"):
-        table(6).figure("stack-9", "psnr_db")
-    with pytest.raises(DataError, match=r"Table 6 has no column 'ssim': it has modules, psnr_db"):
-        table(6).figure("stack-8", "ssim")
-
-
-HEADING = "method,model,psnr_db,source"
-GOOD = 'SP,sp,31.81,"Tsai et al. 2022, Table 7"'
-
-
 @pytest.mark.parametrize(
-    ("lines", "message"),
-    [
-        ([], r"table7.csv, line 1: the heading must be method,model,psnr_db,source, got $"),
-        (["method,psnr_db,source"], r"line 1: the heading must be .*, got method,psnr_db,source$"),
-        ([HEADING], r"table7.csv has no rows: "),
-        ([HEADING, GOOD, ""], r"line 3: 4 cells are needed, got 0$"),
-        ([HEADING, GOOD + ",1"], r"line 2: 4 cells are needed, got 5$"),
-        ([HEADING, "SP,sp,31.8,x"], r"line 2: psnr_db must be a number with 2 decimals, or empty, got '31.8'$"),
-        ([HEADING, "SP,sp,31.811,x"], r"2 decimals, or empty, got '31.811'$"),
-        ([HEADING, "SP,sp,nan,x"], r"got 'nan'$"),
-        ([HEADING, "SP,sp, 31.81,x"], r"got ' 31.81'$"),
-        ([HEADING, "SP,sp,-31.81,x"], r"got '-31.81'$"),
-        ([HEADING, "SP,sp,٣١.٨١,x"], r"got '٣١.٨١'$"),
-        ([HEADING, ",sp,31.81,x"], r"line 2: method must be text without spaces around it, got ''$"),
-        ([HEADING, "SP ,sp,31.81,x"], r"method must be text without spaces around it, got 'SP '$"),
-        ([HEADING, "SP,sp,31.81,"], r"line 2: source must be text"),
-        ([HEADING, GOOD, "MKSP,,32.03,x", GOOD], r"line 4: the method SP was there before: keep one row of it$"),
-        ([HEADING, '"SP,sp,31.81,x'], r"table7.csv is not a table of comma-separated values: "),
-    ],
+    "content",
+    [b"method,psnr_db,source\nSP,31.81,x\n", b"method,model,psnr_db,source\nSP,sp,31,81,x\n", b"method\xff"],
 )
-def test_a_damaged_file_is_refused_in_one_line(tmp_path: Path, lines: list[str], message: str) -> None:
-    (tmp_path / "table7.csv").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    with pytest.raises(DataError, match=message) as caught:
+def test_a_damaged_file_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "table7.csv").write_bytes(content)
+    with pytest.raises(DataError, match=r"table7.csv cannot be read \(.*\): restore it with git checkout$") as caught:
         read_published(7, tmp_path)
     assert "\n" not in str(caught.value)
-    assert "table7.csv" in str(caught.value)
 
 
-def test_a_missing_file_and_one_that_is_no_text(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"table7.csv cannot be read \(No such file or directory\): restore it"):
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"table7.csv cannot be read \(.*No such file.*\): restore it with git checkout$"
+    ):
         read_published(7, tmp_path)
-    (tmp_path / "table7.csv").write_bytes(b"method\xff")
-    with pytest.raises(DataError, match=r"table7.csv is not a table of comma-separated values"):
-        read_published(7, tmp_path)
-
-
-def test_an_empty_cell_is_none_and_a_good_file_passes(tmp_path: Path) -> None:
-    (tmp_path / "table7.csv").write_text(f"{HEADING}\n{GOOD}\nother,,,x\n", encoding="utf-8")
-    published = read_published(7, tmp_path)
-    assert [row.model for row in published.rows] == ["sp", None]
-    assert [row.figures for row in published.rows] == [(31.81,), (None,)]
-    assert published.figure("other", "psnr_db") is None

@@ -12,7 +12,7 @@ from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
 from pipelines import flows
-from pipelines.flows import LastWords, Outcome, ProcessGroups, reproduce, train_banet
+from pipelines.flows import Outcome, ProcessGroups, judge, reproduce, train_banet
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # DVC's own use of pygtrie
 
@@ -122,18 +122,13 @@ DVC_LINE = "ERROR: failed to reproduce 'train': failed to run: python train.py, 
 
 @pytest.mark.parametrize(("status", "again"), [(2, False), (1, True), (-9, True), (137, True)])
 def test_the_stages_status_is_read_from_dvcs_line(status: int, again: bool) -> None:
-    words = LastWords()
-    words.hear("error: an early one")
-    words.hear("error: the last one")
-    words.hear(DVC_LINE.format(status))
-    assert words.outcome(255) == Outcome(succeeded=False, line="error: the last one", worth_a_retry=again)
+    lines = ["error: an early one", "error: the last one", DVC_LINE.format(status)]
+    assert judge(lines, 255) == Outcome(succeeded=False, line="error: the last one", worth_a_retry=again)
 
 
 def test_a_stage_that_says_nothing_leaves_dvcs_line() -> None:
-    words = LastWords()
-    words.hear(DVC_LINE.format(1))
-    assert words.outcome(255).line == DVC_LINE.format(1)
-    assert LastWords().outcome(-9).line == "error: dvc ended with status -9"
+    assert judge([DVC_LINE.format(1)], 255).line == DVC_LINE.format(1)
+    assert judge([], -9).line == "error: dvc ended with status -9"
 
 
 # Stopping

@@ -129,7 +129,7 @@ def _measured(pair: PairFiles) -> dict[str, tuple[int, str] | str]:
     for kind, name in pair.members.items():
         try:
             size = Path(name).stat().st_size
-            digest = sha256_of(Path(name)).hexdigest()
+            digest = sha256_of(Path(name))
         except OSError as error:
             found[kind] = f"{shown(name)} cannot be read ({error.strerror or error})"
             continue

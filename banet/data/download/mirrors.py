@@ -34,7 +34,7 @@ class FetchedFile:
     @classmethod
     def read(cls, path: Path, source: str | None) -> "FetchedFile":
         """Take size and digest from the file itself."""
-        return cls(bytes=path.stat().st_size, sha256=sha256_of(path).hexdigest(), source=source)
+        return cls(bytes=path.stat().st_size, sha256=sha256_of(path), source=source)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

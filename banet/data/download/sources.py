@@ -43,7 +43,7 @@ class Link:
     """The address behind a source, and what its site says of the file."""
 
     url: str
-    version: str = ""  # changes when the file does; empty where the site does not say
+    version: str = ""  # changes when the file does; where it is empty, a digest or a check must show that it did
     bytes: int | None = None
     sha256: str | None = None
 

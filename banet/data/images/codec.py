@@ -1,4 +1,4 @@
-"""Image files to arrays and back. OpenCV is BGR inside; above this file an image is RGB, uint8, (H, W, 3)."""
+"""Image files to arrays and back. OpenCV works in BGR; outside this file an image is RGB, uint8, (H, W, 3)."""
 
 import struct
 from pathlib import Path
@@ -14,10 +14,10 @@ from banet.image import Image
 
 
 class _Pixels(NamedTuple):
-    """What a file's pixels are."""
+    """The kind of pixels in a file."""
 
     colour: str
-    bits: int = 8  # a channel
+    bits: int = 8  # per channel
     transparent: bool = False
 
     def __str__(self) -> str:
@@ -29,16 +29,16 @@ RGB, GREY = _Pixels("RGB"), _Pixels("grey")
 
 
 def decode(content: bytes, where: str, *, grey_as_rgb: bool = False) -> Image:
-    """Decode PNG, JPEG, … to RGB; a photograph is turned upright as its EXIF tag says.
+    """Decode PNG, JPEG, … to RGB; a photograph is turned upright according to its EXIF tag.
 
     Args:
-        content: of the file.
-        where: names it in messages.
-        grey_as_rgb: accept grey of 8 bits too, and repeat it to three channels.
+        content: bytes of the file.
+        where: names the file in messages.
+        grey_as_rgb: accept 8-bit grey too, and repeat it to three channels.
 
     Raises:
-        DataError: no image, a truncated or damaged one, or none of 8-bit RGB: grey, transparency, CMYK and more bits
-            are refused, not converted unasked. A palette of opaque colours is RGB.
+        DataError: not an image, truncated or damaged, or not 8-bit RGB: grey, transparency, CMYK and more bits are
+            refused rather than silently converted. A palette of opaque colours counts as RGB.
     """
     if not content:
         raise DataError(f"{where} is empty: fetch it again")
@@ -53,7 +53,7 @@ def decode(content: bytes, where: str, *, grey_as_rgb: bool = False) -> Image:
 
 
 def read_image(path: Path, *, grey_as_rgb: bool = False) -> Image:
-    """Read one image file as `decode` does.
+    """Read one image file, see `decode`.
 
     Raises:
         DataError: the file is missing or unreadable, or `decode` refuses it.
@@ -73,17 +73,17 @@ def encode_webp(image: Image, *, quality: int | None = None) -> bytes:
     """Encode as WebP, losslessly or with a quality from 1 (small) to 100.
 
     Raises:
-        DataError: a side of more than 16383 pixels.
+        DataError: a side is longer than 16383 pixels.
     """
-    lossless = 101  # what OpenCV takes for it
+    lossless = 101  # OpenCV's value for it
     return _encode(image, ".webp", [cv2.IMWRITE_WEBP_QUALITY, lossless if quality is None else quality])
 
 
 def require_writable(path: Path) -> None:
-    """Check an output's name before any work is done for it.
+    """Check the name of an output before the work for it begins.
 
     Raises:
-        DataError: an ending that names no image format, or a folder that does not exist.
+        DataError: the ending names no image format, or the folder does not exist.
     """
     if not path.suffix or not cv2.haveImageWriter(f"x{path.suffix}"):
         raise DataError(f"{path}: no image format has the ending {path.suffix!r}: use .png or .jpg")
@@ -92,10 +92,10 @@ def require_writable(path: Path) -> None:
 
 
 def write_image(path: Path, image: Image) -> None:
-    """Write PNG, JPEG, WebP, … by the ending of the name, whole or not at all.
+    """Write PNG, JPEG, WebP, … according to the ending of the name, whole or not at all.
 
     Raises:
-        DataError: an ending that names no image format, an image too large for it, or a folder that cannot be written.
+        DataError: the ending names no image format, the image is too large for it, or the folder cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -116,12 +116,12 @@ def _encode(image: Image, suffix: str, flags: list[int]) -> bytes:
 def _imdecode(content: bytes, flags: int) -> npt.NDArray[Any] | None:
     try:
         return cv2.imdecode(np.frombuffer(content, np.uint8), flags)
-    except cv2.error:  # a header that claims more pixels than OpenCV allocates
+    except cv2.error:  # the header claims more pixels than OpenCV allocates
         return None
 
 
 def _pixels_by_header(content: bytes) -> _Pixels | None:
-    """Read a PNG's or JPEG's header; None for other formats, and for a header that does not say it."""
+    """Read the header of a PNG or JPEG; None for other formats and for incomplete headers."""
     try:
         if content.startswith(b"\x89PNG\r\n\x1a\n"):
             return _pixels_of_png(content)
@@ -133,12 +133,12 @@ def _pixels_by_header(content: bytes) -> _Pixels | None:
 
 
 def _pixels_of_png(content: bytes) -> _Pixels:
-    bits, kind = content[24], content[25]  # of IHDR, the first chunk; kind: 1 palette + 2 colour + 4 alpha
+    bits, kind = content[24], content[25]  # in IHDR, the first chunk; kind: 1 palette + 2 colour + 4 alpha
     transparent = bool(kind & 4)
     at = 8
     while (name := content[at + 4 : at + 8]) not in (b"IDAT", b""):
         transparent |= name == b"tRNS"
-        at += 12 + int(struct.unpack_from(">I", content, at)[0])  # length, name and checksum around the content
+        at += 12 + int(struct.unpack_from(">I", content, at)[0])  # plus length, name and checksum
     return _Pixels("RGB" if kind & 2 else "grey", max(bits, 8), transparent)
 
 
@@ -146,9 +146,9 @@ def _pixels_of_jpeg(content: bytes) -> _Pixels | None:
     at = 2
     while content[at] == 0xFF:
         marker = content[at + 1]
-        if marker == 0xDA:  # the pixels begin
+        if marker == 0xDA:  # start of the pixels
             break
-        if marker == 0xFF:  # a filling byte
+        if marker == 0xFF:  # a fill byte
             at += 1
         elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # start of frame
             bits, channels = content[at + 4], content[at + 9]
@@ -159,7 +159,7 @@ def _pixels_of_jpeg(content: bytes) -> _Pixels | None:
 
 
 def _pixels_decoded(content: bytes) -> _Pixels | None:
-    """Decode as stored, for formats whose headers are not read here."""
+    """Decode without conversion, for formats whose headers are not read here."""
     image = _imdecode(content, cv2.IMREAD_UNCHANGED)
     if image is None:
         return None

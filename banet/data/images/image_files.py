@@ -1,8 +1,9 @@
-"""Folders of people's own pictures: which files count, in what order, and which sequence a picture belongs to."""
+"""Folders of users' own pictures: which files count, in what order, and which sequence a picture belongs to."""
 
 import os
 import re
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterable
 from pathlib import Path, PurePosixPath
 
 from banet.data.archives.safety import is_ignored
@@ -13,19 +14,19 @@ VIDEOS = frozenset({".mp4", ".mov", ".avi", ".mkv", ".m4v", ".webm", ".mpg", ".m
 
 
 def find_files(folder: Path, endings: Collection[str], what: str) -> list[PurePosixPath]:
-    """Find files by their endings in a folder and all below, relative to it; numbers in names count by their value.
+    """Find files with these endings in a folder and its subfolders; paths are relative and in natural order.
 
-    What systems leave behind (`.DS_Store`, `__MACOSX/`, hidden files) and links to other folders are passed over.
+    System files (`.DS_Store`, `__MACOSX/`), hidden files and links to other folders are skipped.
 
     Raises:
-        DataError: there is no such folder, or no such file in it; `what` says what was looked for.
+        DataError: the folder does not exist or holds no such file; `what` names the files in the message.
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder: it should hold {what}")
     found = []
     for above, _, names in os.walk(folder):
-        place = PurePosixPath(Path(above).relative_to(folder).as_posix())
-        found += [place / name for name in names if Path(name).suffix.lower() in endings]
+        parent = PurePosixPath(Path(above).relative_to(folder).as_posix())
+        found += [parent / name for name in names if Path(name).suffix.lower() in endings]
     found = [name for name in found if not is_ignored(name.as_posix())]
     if not found:
         raise DataError(f"{folder} holds no {what}: files ending in {', '.join(sorted(endings))} count")
@@ -33,7 +34,7 @@ def find_files(folder: Path, endings: Collection[str], what: str) -> list[PurePo
 
 
 def natural(name: PurePosixPath) -> tuple[tuple[str | int, ...], ...]:
-    """Key that puts `frame_9` before `frame_10`."""
+    """Sort key that puts `frame_9` before `frame_10`."""
     return tuple(
         tuple(int(part) if i % 2 else part for i, part in enumerate(re.split("([0-9]+)", level)))
         for level in (*name.parts[:-1], name.stem, name.suffix)
@@ -41,15 +42,14 @@ def natural(name: PurePosixPath) -> tuple[tuple[str | int, ...], ...]:
 
 
 def sequence_of(name: PurePosixPath, otherwise: str, pattern: str | None = None) -> str:
-    """Name the sequence of a picture, from its path within the folder that holds all.
+    """Name the sequence of a picture: its folders joined with `_`, or at the top level its name without its number.
 
-    Its folders, joined with `_`. At the top level, the name without the number at its end and the separators before
-    it: `street_0001` belongs to `street`, `GOPR0384_11_00-000001` to `GOPR0384_11_00`, `0001` to `otherwise`.
+    `street_0001` belongs to `street`, `GOPR0384_11_00-000001` to `GOPR0384_11_00`, `0001` to `otherwise`.
 
     Args:
-        name: relative path.
-        otherwise: the sequence of pictures whose names are numbers.
-        pattern: regular expression with one group, sought in the path, which is the sequence instead.
+        name: path relative to the folder that holds all pictures.
+        otherwise: the sequence of pictures whose names are only numbers.
+        pattern: regular expression whose one group, searched in the path, gives the sequence instead.
 
     Raises:
         DataError: the pattern is not found.
@@ -65,6 +65,11 @@ def sequence_of(name: PurePosixPath, otherwise: str, pattern: str | None = None)
 
 
 def plain(text: str, otherwise: str = "_") -> str:
-    """A sequence's or frame's name as one level of an archive's: folders joined, no hidden name, never empty."""
-    text = text.encode("utf-8", "replace").decode()  # a name on disk may be no text
+    """Turn the name of a sequence or frame into one level of a path: not hidden, and `otherwise` if empty."""
+    text = text.encode("utf-8", "replace").decode()  # a name on disk may not be valid text
     return re.sub(r"[/\\]+", "_", text.strip()).lstrip(".") or otherwise
+
+
+def called_alike(names: Iterable[str], what: str) -> list[str]:
+    """Describe every name that occurs more than once, e.g. `2 clips are called street`."""
+    return [f"{number} {what} are called {name}" for name, number in Counter(names).items() if number > 1]

@@ -1,1 +1,1 @@
-"""Pairs made of people's own pictures, videos and tables, and blur made from sharp pictures."""
+"""Pairs from users' own pictures, videos and tables, and synthetic blur of sharp pictures."""

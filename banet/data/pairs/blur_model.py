@@ -1,8 +1,7 @@
-"""Motion blur by its physics: a moving camera, an exposure in linear light, a sensor with noise.
+"""A physical model of motion blur: a moving camera, an exposure in linear light, a sensor with noise.
 
-The steps follow Rim et al., ECCV 2022 (RSBlur): exact sRGB, saturated highlights, Poisson-Gaussian noise; the camera
-path is the random walk of Boracchi and Foi, IEEE TIP 2012. Light is float32 and linear;
-1.0 is the sensor's clipping level.
+The steps follow Rim et al., ECCV 2022 (RSBlur): exact sRGB, saturated highlights, Poisson-Gaussian noise. The camera
+path is the random walk of Boracchi and Foi, IEEE TIP 2012. Light is linear float32; the sensor clips at 1.0.
 """
 
 from dataclasses import dataclass
@@ -16,10 +15,10 @@ from banet.image import Image
 Light = npt.NDArray[np.float32]
 """Linear light, float32, (H, W, 3); above 1 where the sensor clips."""
 
-SUBSTEPS_PER_PIXEL = 4  # positions of the exposure a pixel of path: denser than any ghost
-WALK_STEPS = 2000  # fine steps of the random walk, resampled to the sub-steps
-HIGHLIGHT = 0.98  # sRGB level from which a pixel is taken for clipped
-SHOT_NOISE = 8.8915e-5  # variance per unit of light, the RealBlur camera as RSBlur gives it
+SUBSTEPS_PER_PIXEL = 4  # camera positions per pixel of path, dense enough to leave no ghosts
+WALK_STEPS = 2000  # fine steps of the random walk, resampled to the camera positions
+HIGHLIGHT = 0.98  # sRGB level above which a pixel counts as clipped
+SHOT_NOISE = 8.8915e-5  # variance per unit of light, of the RealBlur camera according to RSBlur
 READ_NOISE = 2.9430e-5  # standard deviation in units of light, likewise
 
 
@@ -30,18 +29,13 @@ class CameraPath:
     shift: npt.NDArray[np.float64]  # (N, 2), x and y in pixels; mean zero
     roll: npt.NDArray[np.float64]  # (N,), degrees; mean zero
 
-    @property
-    def length(self) -> float:
-        """Length of the path of shifts, pixels."""
-        return float(np.linalg.norm(np.diff(self.shift, axis=0), axis=1).sum())
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
     """One rigid part of a scene with its own motion."""
 
     light: Light  # (H, W, 3)
-    alpha: npt.NDArray[np.float32]  # (H, W) in [0, 1]: how much it hides what lies behind
+    alpha: npt.NDArray[np.float32]  # (H, W) in [0, 1]: opacity
     path: CameraPath
 
 
@@ -58,18 +52,18 @@ def linear_to_srgb(light: Light) -> npt.NDArray[np.float32]:
 
 
 def develop(light: Light) -> Image:
-    """What the camera saves: clipped, sRGB, 8 bit."""
+    """Turn light into the image that a camera saves: clipped, sRGB, 8 bit."""
     levels: Image = np.floor(linear_to_srgb(light) * 255 + 0.5).astype(np.uint8)
     return levels
 
 
 def expose(image: Image, *, scale: float, highlight_gain: float) -> Light:
-    """The light behind a photograph: sRGB undone, clipped highlights expanded, made smaller in linear light.
+    """Recover the light of a photograph: undo sRGB, brighten clipped highlights, reduce the size in linear light.
 
     Args:
         image: uint8 RGB.
         scale: size of the result over size of the image, at most 1.
-        highlight_gain: factor on pixels whose brightest channel is clipped, from 1 up.
+        highlight_gain: factor on pixels whose brightest channel is clipped, at least 1.
     """
     srgb = image.astype(np.float32) / 255
     light = srgb_to_linear(srgb)
@@ -79,12 +73,12 @@ def expose(image: Image, *, scale: float, highlight_gain: float) -> Light:
 
 
 def camera_path(rng: np.random.Generator, *, length: float, roll_sigma: float) -> CameraPath:
-    """Draw one exposure's camera motion: inertia, a pull to the centre, jitter, now and then a jerk.
+    """Draw the camera motion of one exposure: inertia, a pull to the centre, jitter, an occasional jerk.
 
     Args:
         rng: source of all randomness.
         length: length of the path, pixels.
-        roll_sigma: standard deviation of the roll's range over the exposure, degrees.
+        roll_sigma: standard deviation of the change of roll over the exposure, degrees.
     """
     walk = _random_walk(rng)
     walk *= length / np.abs(np.diff(walk)).sum()
@@ -97,11 +91,11 @@ def camera_path(rng: np.random.Generator, *, length: float, roll_sigma: float) -
 
 
 def exposure(layers: list[Layer], *, margin: int) -> tuple[Light, Light]:
-    """Average the moving layers over the exposure, back to front, in linear light.
+    """Average the moving layers, ordered back to front, over the exposure in linear light.
 
     Returns:
-        The blurred light and the sharp light: the scene with each layer at the centroid of its path (the mean that
-        `camera_path` has set to zero). Both are cut by `margin` pixels a side, where the motion brings in no border.
+        The blurred light and the sharp light, which shows each layer at the centroid of its path (zero by
+        construction). `margin` pixels are cut off each side, since motion moves the border in there.
     """
     steps = max(len(layer.path.roll) for layer in layers)
     total = np.zeros_like(layers[0].light)
@@ -120,7 +114,7 @@ def add_noise(light: Light, rng: np.random.Generator, *, gain: float) -> Light:
 
 
 def soft_blob(rng: np.random.Generator, shape: tuple[int, int]) -> npt.NDArray[np.float32]:
-    """Draw a mask (H, W) in [0, 1]: a turned ellipse somewhere in the frame, its edge about two pixels soft."""
+    """Draw a mask (H, W) in [0, 1]: a rotated ellipse somewhere in the frame, with an edge about two pixels soft."""
     H, W = shape
     centre = (int(rng.uniform(0.3, 0.7) * W), int(rng.uniform(0.3, 0.7) * H))
     axes = (int(rng.uniform(0.12, 0.3) * W), int(rng.uniform(0.12, 0.3) * H))
@@ -130,7 +124,7 @@ def soft_blob(rng: np.random.Generator, shape: tuple[int, int]) -> npt.NDArray[n
 
 
 def _random_walk(rng: np.random.Generator) -> npt.NDArray[np.complex128]:
-    # Boracchi and Foi's walk over a canvas 60 units long, with the parameter ranges of DeblurGAN's use of it.
+    # Boracchi and Foi's walk over a canvas 60 units long, with the parameter ranges of DeblurGAN.
     span = 60.0
     anxiety = rng.choice([0.01, 0.009, 0.008, 0.007, 0.005, 0.003])  # how restless the hand is
     centripetal, jitter = rng.uniform(0, 0.7), rng.uniform(0, 10)

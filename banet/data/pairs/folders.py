@@ -1,4 +1,4 @@
-"""Custom pairs that are files: two parallel folders, or a list of them."""
+"""Custom pairs stored as files: two parallel folders, or a list of pairs."""
 
 import csv
 import os
@@ -14,67 +14,65 @@ from banet.errors import DataError
 
 
 def folder_pairs(blurred: Path, sharp: Path, *, split: str, variant: str, pattern: str | None) -> list[PairFiles]:
-    """Pair the pictures of two folders by their relative paths; endings may differ.
+    """Pair the pictures of two folders by their relative paths; file endings may differ.
 
     Args:
         blurred: folder of blurred pictures.
-        sharp: folder of sharp ones.
-        split: that they are.
-        variant: kind of image that the blurred ones are.
-        pattern: names sequences, as in `sequence_of`.
+        sharp: folder of sharp pictures.
+        split: split of the pairs.
+        variant: kind of the blurred images.
+        pattern: names the sequences, see `sequence_of`.
 
     Raises:
-        DataError: halves that are missing, two pictures of one name, names that do not match the pattern: all in one
-            line.
+        DataError: pictures without the other half, two pictures with the same name, names that do not match the
+            pattern: all in one line.
     """
-    halves = {variant: _by_name(blurred), SHARP: _by_name(sharp)}
-    folders = {variant: blurred, SHARP: sharp}
+    folders = {BLURRED: blurred, SHARP: sharp}
+    halves = {kind: _by_name(folder) for kind, folder in folders.items()}
     problems, pairs = [], []
-    for name in dict.fromkeys([*halves[variant], *halves[SHARP]]):
-        for kind, files in halves.items():
-            if len(files[name]) != 1:
-                here = " and ".join(str(folders[kind] / file) for file in files[name])
-                other = next(folders[other] / file for other in halves for file in halves[other][name])
-                problems.append(f"{here} are one picture's" if here else f"{other} has no {_called(kind)} picture")
+    for name in dict.fromkeys([*halves[BLURRED], *halves[SHARP]]):
+        paths = {kind: [folder / file for file in halves[kind][name]] for kind, folder in folders.items()}
+        for kind, same in paths.items():
+            if len(same) > 1:
+                problems.append(f"{' and '.join(map(str, same))} have the same name")
+            elif not same:
+                problems.append(f"{(paths[BLURRED] + paths[SHARP])[0]} has no {kind} picture")
         try:
-            sequence = sequence_of(next(file for files in halves.values() for file in files[name]), split, pattern)
+            sequence = sequence_of((halves[BLURRED][name] + halves[SHARP][name])[0], split, pattern)
         except DataError as error:
             problems.append(str(error))
-            continue
-        if all(len(files[name]) == 1 for files in halves.values()):
-            members = {kind: _absolute(folders[kind] / files[name][0]) for kind, files in halves.items()}
-            pairs.append(_pair(split, sequence, PurePosixPath(name).name, members))
+        if not problems:
+            pairs.append(_pair(split, sequence, variant, paths[BLURRED][0], paths[SHARP][0]))
     if problems:
         raise DataError(f"{blurred} and {sharp}: {summary(problems)}")
     return pairs
 
 
 def listed_pairs(path: Path, *, split: str, variant: str, pattern: str | None) -> list[PairFiles]:
-    """Read a list of pairs: a header of the columns blurred, sharp and, optionally, sequence; then a pair a line.
+    """Read a list of pairs: a header with the columns blurred, sharp and optionally sequence, then one pair per line.
 
-    Columns are separated by commas, tabs or blanks, as in the header. Paths are relative to the list's folder. Without
-    the column and a pattern, the sequence is named by the folders that both paths of a pair have in common.
+    Columns are separated by commas, tabs or blanks, whichever the header uses. Paths are relative to the folder of the
+    list. Without that column and a pattern, a sequence is named after the folders that both paths of a pair share.
 
     Raises:
-        DataError: no such file, a header without the columns, lines of another number of columns, pictures that are
-            not there: all in one line.
+        DataError: a missing list, a wrong header, lines with a wrong number of columns, missing pictures: all in one
+            line.
     """
     problems, pairs = [], []
     for number, row in _lines(path):
         if isinstance(row, str):
             problems.append(f"line {number} {row}")
             continue
-        files = {variant: row[BLURRED], SHARP: row[SHARP]}
-        missing = [text for text in files.values() if not text or not (path.parent / text).is_file()]
+        blurred, sharp = row[BLURRED], row[SHARP]
+        missing = [text for text in (blurred, sharp) if not text or not (path.parent / text).is_file()]
         problems += [f"line {number}: {text or 'an empty path'} is not a file" for text in missing]
         try:
-            name = PurePosixPath(row[BLURRED]) if pattern else _common(path.parent, files)
+            name = PurePosixPath(blurred) if pattern else _common(path.parent, blurred, sharp)
             sequence = plain(row.get(SEQUENCE, ""), "") or sequence_of(name, split, pattern)
         except DataError as error:
             problems.append(f"line {number}: {error}")
             continue
-        members = {kind: _absolute(path.parent / text) for kind, text in files.items()}
-        pairs.append(_pair(split, sequence, PurePosixPath(files[variant]).stem, members))
+        pairs.append(_pair(split, sequence, variant, path.parent / blurred, path.parent / sharp))
     if problems:
         raise DataError(f"{path}: {summary(problems)}")
     if not pairs:
@@ -90,7 +88,7 @@ def _by_name(folder: Path) -> dict[str, list[PurePosixPath]]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, str] | str]]:
-    """Number of each line and its values by column, or what is wrong with it."""
+    """Yield the number of each line, and its values by column or what is wrong with it."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             header = stream.readline()
@@ -110,7 +108,7 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, str] | str]]:
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror or error}): it should list pairs") from None
     except (UnicodeDecodeError, csv.Error):
-        raise DataError(f"{path} is no list of pairs: it must be text (UTF-8)") from None
+        raise DataError(f"{path} is not a list of pairs: it must be UTF-8 text") from None
 
 
 def _fields(line: str, separator: str | None) -> list[str]:
@@ -119,21 +117,13 @@ def _fields(line: str, separator: str | None) -> list[str]:
     return [value.strip() for value in next(csv.reader([line], delimiter=separator), [])]
 
 
-def _common(folder: Path, files: dict[str, str]) -> PurePosixPath:
-    """The blurred picture's path, of its folders only those that the sharp one's has too: `street/blur/1` is street."""
-    blurred, sharp = (PurePosixPath(os.path.relpath(folder / text, folder)) for text in files.values())
-    return PurePosixPath(
-        *(part for part in blurred.parts[:-1] if part in sharp.parts[:-1] and part != ".."), blurred.name
-    )
+def _common(folder: Path, blurred: str, sharp: str) -> PurePosixPath:
+    """Return the blurred picture's path without folders that the sharp one's lacks: `street/blur/1` is `street/1`."""
+    *above, name = PurePosixPath(os.path.relpath(folder / blurred, folder)).parts
+    shared = PurePosixPath(os.path.relpath(folder / sharp, folder)).parts[:-1]
+    return PurePosixPath(*(part for part in above if part in shared and part != ".."), name)
 
 
-def _pair(split: str, sequence: str, frame: str, members: dict[str, str]) -> PairFiles:
-    return PairFiles(split=split, sequence=sequence, frame=plain(frame), members=members)
-
-
-def _absolute(path: Path) -> str:
-    return str(path.absolute())
-
-
-def _called(kind: str) -> str:
-    return SHARP if kind == SHARP else BLURRED
+def _pair(split: str, sequence: str, variant: str, blurred: Path, sharp: Path) -> PairFiles:
+    members = {variant: str(blurred.absolute()), SHARP: str(sharp.absolute())}
+    return PairFiles(split=split, sequence=sequence, frame=plain(blurred.stem), members=members)

@@ -1,13 +1,14 @@
-"""Pairs out of high-speed video: the average of N frames one after the other, and the middle one of them.
+"""Pairs from high-speed video: the average of N consecutive frames, and the middle one of them.
 
-As GoPro was made (Nah et al., CVPR 2017): pair k is made of the frames from kN to kN + N - 1. `encoded` averages their
-levels, as its `blur` does; `linear` averages light, as its `blur_gamma` does. For the latter the curve is gamma 2.2 and
-not sRGB's, so that custom pairs and GoPro's are of one sort: neither is the camera's true curve, which nobody publishes.
+GoPro was made this way (Nah et al., CVPR 2017): pair k uses frames kN to kN + N - 1. `encoded` averages their levels,
+like GoPro's `blur`; `linear` averages light, like its `blur_gamma`. The latter uses gamma 2.2, as GoPro does, rather
+than the sRGB curve; neither is the camera's true curve, which is not published.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import cv2
@@ -17,21 +18,22 @@ import numpy.typing as npt
 from banet.data.archives.safety import summary
 from banet.data.custom_spec import Domain
 from banet.data.images.codec import encode_png, read_image
-from banet.data.images.image_files import IMAGES, VIDEOS, find_files, plain
+from banet.data.images.image_files import IMAGES, VIDEOS, called_alike, find_files, plain
 from banet.data.names import SHARP
+from banet.data.pairs.pair_writer import PairTask
 from banet.errors import DataError
 from banet.image import Image
 
 GAMMA = 2.2
-QUIET_DECODER = ("OPENCV_FFMPEG_LOGLEVEL", "-8")  # environment: of a damaged video, one line of ours is enough
-LEAST_DECODED = 0.9  # share of the frames that a video announces; containers count roughly
+QUIET_DECODER = ("OPENCV_FFMPEG_LOGLEVEL", "-8")  # environment variable: our own line about a damaged video is enough
+LEAST_DECODED = 0.9  # share of the frames announced by a video that must decode; containers count roughly
 
-TO_LIGHT = ((np.arange(256) / 255) ** GAMMA).astype(np.float32)  # by level
+TO_LIGHT = ((np.arange(256) / 255) ** GAMMA).astype(np.float32)  # indexed by level
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:
-    """One sequence: a video, or frames in their order."""
+    """One sequence: a video, or its frames in order."""
 
     name: str
     video: Path | None = None
@@ -39,7 +41,7 @@ class Clip:
 
 
 class Exposure:
-    """The average of frames that come one after the other, none of which is kept but the middle one."""
+    """The average of consecutive frames; only the middle one is kept."""
 
     def __init__(self, count: int, light: Domain) -> None:
         self.count, self.light = count, light
@@ -49,14 +51,10 @@ class Exposure:
         self.first, self.sharp = "", np.zeros((0, 0, 3), np.uint8)
 
     def add(self, image: Image, name: str) -> None:
-        """Add a frame, uint8 RGB (H, W, 3).
-
-        Args:
-            image: the frame.
-            name: names it in errors.
+        """Add a frame, uint8 RGB (H, W, 3), called `name` in errors.
 
         Raises:
-            DataError: it is not of the others' size.
+            DataError: its size differs from that of the frames before it.
         """
         if self.total is None:
             self.total, self.first = np.zeros(image.shape, np.float32), name
@@ -69,7 +67,7 @@ class Exposure:
         self.added += 1
 
     def images(self) -> tuple[Image, Image]:
-        """Return the blurred image and the sharp one, the frame `count // 2` from 0, when all frames are there."""
+        """Return the blurred image and the sharp one, frame `count // 2` (from 0), once all frames were added."""
         if self.total is None or self.added != self.count:
             raise ValueError(f"{self.added} frames were added, not {self.count}")
         mean = self.total / np.float32(self.count)
@@ -77,49 +75,15 @@ class Exposure:
         return np.floor(levels + np.float32(0.5)).astype(np.uint8), self.sharp
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WindowTask:
-    """A pair to be averaged from files of frames."""
-
-    split: str
-    sequence: str
-    frame: str
-    files: tuple[Path, ...]
-    light: Domain
-    blur: str  # kind that the blurred image is
-
-    def encoded(self) -> dict[str, bytes]:
-        """Read, average, encode."""
-        exposure = Exposure(len(self.files), self.light)
-        for path in self.files:
-            exposure.add(read_image(path), str(path))
-        return _encoded(self.blur, *exposure.images())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AveragedTask:
-    """A pair of a video, which is decoded and averaged in one place; what is left is to encode it."""
-
-    split: str
-    sequence: str
-    frame: str
-    images: tuple[Image, Image]  # blurred, sharp
-    blur: str
-
-    def encoded(self) -> dict[str, bytes]:
-        """Encode."""
-        return _encoded(self.blur, *self.images)
-
-
 def find_clips(place: Path, count: int) -> list[Clip]:
-    """Find the clips of a folder: each video, and each folder in it (or itself) with pictures; or one video.
+    """Find the clips of a folder: each video, and each folder that holds pictures, itself included; or take one video.
 
     Args:
         place: folder or video.
-        count: how many frames are averaged.
+        count: number of frames to average.
 
     Raises:
-        DataError: nothing there, two clips of one name, or clips of fewer frames than are averaged: all in one line.
+        DataError: no clips, clips with the same name, or clips with fewer than `count` frames: all in one line.
     """
     if place.is_file():
         return [Clip(name=plain(place.stem), video=place)]
@@ -133,39 +97,51 @@ def find_clips(place: Path, count: int) -> list[Clip]:
             folders[file.parent].append(place / file)
     clips += [Clip(name=_name(place, folder), frames=tuple(frames)) for folder, frames in folders.items()]
     clips.sort(key=lambda clip: clip.name)
-    names = Counter(clip.name for clip in clips)
-    problems = [f"{number} clips are called {name}" for name, number in names.items() if number > 1]
+    problems = called_alike((clip.name for clip in clips), "clips")
     problems += [
         f"the clip {clip.name} has {len(clip.frames)} frames"
         for clip in clips
         if clip.video is None and len(clip.frames) < count
     ]
     if problems:
-        raise DataError(f"{place}: {summary(problems)}: each needs a name of its own and at least {count} frames")
+        raise DataError(f"{place}: {summary(problems)}: each needs its own name and at least {count} frames")
     return clips
 
 
-def clip_tasks(clip: Clip, split: str, *, count: int, light: Domain, blur: str) -> Iterator[WindowTask | AveragedTask]:
-    """Give the pairs of a clip in order; frames at its end that fill no window are left out.
+def clip_tasks(clip: Clip, split: str, *, count: int, light: Domain, blur: str) -> Iterator[PairTask]:
+    """Yield the pairs of a clip in order; left-over frames at its end are dropped.
+
+    Args:
+        clip: the clip.
+        split: split of the pairs.
+        count: number of frames to average.
+        light: domain of the average.
+        blur: kind of the blurred images.
 
     Raises:
-        DataError: a video that cannot be decoded, breaks off, or has fewer frames than are averaged.
+        DataError: a video that cannot be decoded, breaks off, or has fewer than `count` frames.
     """
-    if clip.video is not None:
-        for number, images in enumerate(_windows(clip.video, count, light), 1):
-            yield AveragedTask(split=split, sequence=clip.name, frame=f"{number:06d}", images=images, blur=blur)
-        return
-    for number in range(len(clip.frames) // count):
-        files = clip.frames[number * count : (number + 1) * count]
-        yield WindowTask(
-            split=split, sequence=clip.name, frame=f"{number + 1:06d}", files=files, light=light, blur=blur
-        )
+    made: Iterator[Callable[[], dict[str, bytes]]]
+    if clip.video is None:
+        starts = range(0, len(clip.frames) - count + 1, count)
+        made = (partial(_averaged, clip.frames[start : start + count], light, blur) for start in starts)
+    else:  # decoded and averaged here; only the encoding can move to another process
+        made = (partial(_encoded, blur, *images) for images in _windows(clip.video, count, light))
+    for number, encoded in enumerate(made, 1):
+        yield PairTask(split=split, sequence=clip.name, frame=f"{number:06d}", encoded=encoded)
 
 
 def count_pairs(clips: Iterable[Clip], count: int) -> int | None:
-    """How many pairs the clips give; None where a video is among them, which must be decoded to be counted."""
+    """Count the pairs of clips; None if one is a video, whose frames are only known after decoding."""
     clips = list(clips)
     return None if any(clip.video for clip in clips) else sum(len(clip.frames) // count for clip in clips)
+
+
+def _averaged(files: tuple[Path, ...], light: Domain, blur: str) -> dict[str, bytes]:
+    exposure = Exposure(len(files), light)
+    for path in files:
+        exposure.add(read_image(path), str(path))
+    return _encoded(blur, *exposure.images())
 
 
 def _windows(video: Path, count: int, light: Domain) -> Iterator[tuple[Image, Image]]:

@@ -1,7 +1,7 @@
-"""Pairs that are made on this machine, by several processes, into GoPro's layout: a ZIP or a folder of PNG files.
+"""Make pairs in several processes and write them in GoPro's layout, into a ZIP or a folder of PNG files.
 
-`SPLIT/SEQUENCE/{blur,…,sharp}/FRAME.png` under one root. The same pairs give the same bytes, however many processes
-make them, and no more than a few of them are in memory at once.
+The layout is `SPLIT/SEQUENCE/{blur,…,sharp}/FRAME.png` under one root. The bytes do not depend on the number of
+processes, and only a few pairs are in memory at once.
 """
 
 import multiprocessing
@@ -10,60 +10,50 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import cv2
 
 from banet.errors import ResourceError
 from banet.progress import OnProgress
 
-AHEAD = 2  # pairs a process that are asked for and not yet written
+AHEAD = 2  # pairs per process that are started before they can be written
 
 Add = Callable[[str, bytes], None]
-"""Puts one file, by its path under the root."""
+"""Adds one file, given its path under the root and its content."""
 
 
-class PairTask(Protocol):
-    """One pair to be made; it can be sent to another process."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairTask:
+    """One pair to be made, in this process or another."""
 
-    @property
-    def split(self) -> str:
-        """The split."""
-
-    @property
-    def sequence(self) -> str:
-        """The sequence."""
-
-    @property
-    def frame(self) -> str:
-        """Name of the pair in its sequence."""
-
-    def encoded(self) -> dict[str, bytes]:
-        """Make the pair: PNG files by kind of image."""
+    split: str
+    sequence: str
+    frame: str  # name of the pair within its sequence
+    encoded: Callable[[], dict[str, bytes]]  # makes the pair: PNG files by kind of image; it can be pickled
 
 
 def write_pairs(
     tasks: Iterable[PairTask], add: Add, *, total: int | None = None, on_progress: OnProgress | None = None
 ) -> int:
-    """Make pairs and add their files in the order of the tasks; return how many there were.
+    """Make pairs and add their files in the order of the tasks; return the number of pairs.
 
     Args:
-        tasks: pairs to be made, one after the other.
+        tasks: pairs to make.
         add: takes their files.
-        total: how many there are, if it is known.
-        on_progress: is told how far it is.
+        total: number of tasks, if known.
+        on_progress: called after each pair.
 
     Raises:
-        DataError: what a task raises.
+        DataError: raised by a task.
         ResourceError: a process was killed.
     """
     workers = min(multiprocessing.cpu_count(), total or multiprocessing.cpu_count())
     done = 0
-    for (split, sequence, frame), images in _made(tasks, workers):
+    for task, images in _made(tasks, workers):
         for kind, content in images.items():
-            add(f"{split}/{sequence}/{kind}/{frame}.png", content)
+            add(f"{task.split}/{task.sequence}/{kind}/{task.frame}.png", content)
         done += 1
         if on_progress is not None:
             on_progress(done, total)
@@ -71,7 +61,7 @@ def write_pairs(
 
 
 def add_to_zip(archive: zipfile.ZipFile, root: str) -> Add:
-    """Give what adds files to a ZIP, stored, under a root; no clock stands in the bytes."""
+    """Return a function that adds files to a ZIP under a root, uncompressed and with a fixed date."""
 
     def add(name: str, content: bytes) -> None:
         archive.writestr(zipfile.ZipInfo(f"{root}/{name}", date_time=(1980, 1, 1, 0, 0, 0)), content)
@@ -80,7 +70,7 @@ def add_to_zip(archive: zipfile.ZipFile, root: str) -> Add:
 
 
 def add_to_folder(folder: Path) -> Add:
-    """Give what adds files to a folder."""
+    """Return a function that adds files to a folder."""
 
     def add(name: str, content: bytes) -> None:
         path = folder / name
@@ -90,32 +80,27 @@ def add_to_folder(folder: Path) -> Add:
     return add
 
 
-def _made(tasks: Iterable[PairTask], workers: int) -> Iterator[tuple[tuple[str, str, str], dict[str, bytes]]]:
-    if workers == 1:  # another process would only cost its start
+def _made(tasks: Iterable[PairTask], workers: int) -> Iterator[tuple[PairTask, dict[str, bytes]]]:
+    if workers == 1:  # a second process would only add its start-up time
         for task in tasks:
-            yield (task.split, task.sequence, task.frame), task.encoded()
+            yield task, task.encoded()
         return
-    waiting: deque[tuple[tuple[str, str, str], Future[dict[str, bytes]]]] = deque()
-    with ExitStack() as stack:
-        context = multiprocessing.get_context("spawn")
-        pool = stack.enter_context(ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread))
-        stack.callback(lambda: [future.cancel() for _, future in waiting])
-        try:
-            for task in tasks:  # Executor.map would take all of them at once
-                waiting.append(((task.split, task.sequence, task.frame), pool.submit(_encoded, task)))
-                if len(waiting) >= AHEAD * workers:
-                    place, future = waiting.popleft()
-                    yield place, future.result()
-            while waiting:
-                place, future = waiting.popleft()
-                yield place, future.result()
-        except BrokenProcessPool:
-            raise ResourceError("a process that made pairs was killed: is there memory enough? Run again") from None
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread)
+    waiting: deque[tuple[PairTask, Future[dict[str, bytes]]]] = deque()
+    try:
+        for task in tasks:  # Executor.map would take all of them at once
+            waiting.append((task, pool.submit(task.encoded)))
+            if len(waiting) >= AHEAD * workers:
+                oldest, future = waiting.popleft()
+                yield oldest, future.result()
+        for oldest, future in waiting:
+            yield oldest, future.result()
+    except BrokenProcessPool:
+        raise ResourceError("a process that makes pairs was killed: check that memory suffices and run again") from None
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _one_thread() -> None:
-    cv2.setNumThreads(1)  # the processes share the cores already
-
-
-def _encoded(task: PairTask) -> dict[str, bytes]:
-    return task.encoded()
+    cv2.setNumThreads(1)  # the processes already share the cores

@@ -1,10 +1,10 @@
-"""Pairs out of single sharp photographs: a part of one, blurred as `banet.data.pairs.blur_model` does."""
+"""Pairs from single sharp photographs: part of a photograph, blurred by `banet.data.pairs.blur_model`."""
 
 import multiprocessing
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -13,70 +13,50 @@ import numpy as np
 
 from banet.data.archives.safety import summary
 from banet.data.images.codec import encode_png, read_image
-from banet.data.images.image_files import IMAGES, find_files, plain
+from banet.data.images.image_files import IMAGES, called_alike, find_files, plain
 from banet.data.manifest import SynthesisParams
 from banet.data.names import BLUR, NOISE_FREE, SHARP
 from banet.data.pairs.blur_model import Layer, Light, add_noise, camera_path, develop, expose, exposure, soft_blob
+from banet.data.pairs.pair_writer import PairTask
 from banet.errors import DataError
 from banet.image import Image
 
-DETAIL_CANDIDATES = 6  # places drawn for a picture; the one with most detail is taken: empty sky teaches nothing
-LARGEST_PART = 2048  # pixels a side that are exposed of a larger photograph, unless the picture needs more
+DETAIL_CANDIDATES = 6  # places drawn for each picture; the most detailed is taken, since empty sky teaches nothing
+LARGEST_PART = 2048  # side in pixels to which a larger photograph is cut, unless the picture needs more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Photograph:
-    """One scene."""
+    """One scene, as one picture or as several views of it."""
 
     name: str
-    path: Path
+    views: tuple[Path, ...]  # pair k shows view k modulo their number
+    grey_as_rgb: bool = False  # accept grey pictures
 
+    def read(self, number: int) -> Image:
+        """Read the view of pair `number`, uint8 RGB (H, W, 3).
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PhotographTask:
-    """A pair to be made of somebody's own photograph."""
-
-    params: SynthesisParams
-    photograph: Photograph
-    split: str
-    stratum: str
-    number: int  # from 1
-    kinds: tuple[str, ...]  # to keep
-
-    @property
-    def sequence(self) -> str:
-        """The scene and its stratum."""
-        return f"{self.photograph.name}_{self.stratum}"
-
-    @property
-    def frame(self) -> str:
-        """The number, like GoPro's names."""
-        return f"{self.number:06d}"
-
-    def encoded(self) -> dict[str, bytes]:
-        """Read, blur, encode."""
-        image = read_image(self.photograph.path)
-        images = blurred_pair(self.params, image, self.photograph.name, self.stratum, self.number)
-        return {kind: encode_png(images[kind]) for kind in self.kinds}
+        Raises:
+            DataError: the file is missing or refused by the codec.
+        """
+        return read_image(self.views[number % len(self.views)], grey_as_rgb=self.grey_as_rgb)
 
 
 def find_photographs(folder: Path) -> list[Photograph]:
-    """Find the photographs of a folder and all below; their names are their paths in it, joined with `_`.
+    """Find the photographs of a folder and its subfolders; the parts of a path, joined with `_`, name the photograph.
 
     Raises:
-        DataError: nothing there, or photographs of one name.
+        DataError: there are none, or several have the same name.
     """
     files = find_files(folder, IMAGES, "photographs")
-    found = [Photograph(name=plain("_".join(file.with_suffix("").parts)), path=folder / file) for file in files]
-    names = Counter(photograph.name for photograph in found)
-    problems = [f"{number} photographs are called {name}" for name, number in names.items() if number > 1]
-    if problems:
-        raise DataError(f"{folder}: {summary(problems)}: each needs a name of its own")
+    found = [Photograph(name=plain("_".join(file.with_suffix("").parts)), views=(folder / file,)) for file in files]
+    if problems := called_alike((photograph.name for photograph in found), "photographs"):
+        raise DataError(f"{folder}: {summary(problems)}: each needs its own name")
     return found
 
 
 def require_usable(photographs: list[Photograph], params: SynthesisParams) -> None:
-    """Read every photograph once: what is wrong with one should not come out hours later.
+    """Read every photograph once, because a bad one should not stop the work hours later.
 
     Raises:
         DataError: images that the codec refuses or that are too small: all in one line.
@@ -84,7 +64,7 @@ def require_usable(photographs: list[Photograph], params: SynthesisParams) -> No
 
     def problem(photograph: Photograph) -> str | None:
         try:
-            _smallest_scale(params, read_image(photograph.path), str(photograph.path))
+            _smallest_scale(params, photograph.read(0), str(photograph.views[0]))
         except DataError as error:
             return str(error)
         return None
@@ -97,20 +77,20 @@ def require_usable(photographs: list[Photograph], params: SynthesisParams) -> No
 
 def photograph_tasks(
     photographs: list[Photograph], params: SynthesisParams, split: str, *, pairs: int, kinds: tuple[str, ...]
-) -> Iterator[PhotographTask]:
-    """Give the pairs of photographs, `pairs` of each and each stratum; `kinds` of image are kept."""
+) -> Iterator[PairTask]:
+    """Yield the pairs of photographs: `pairs` per photograph and stratum, of which the images `kinds` are kept."""
     for photograph in photographs:
         for stratum in params.strata:
             for number in range(1, pairs + 1):
-                yield PhotographTask(
-                    params=params, photograph=photograph, split=split, stratum=stratum, number=number, kinds=kinds
-                )
+                encoded = partial(_encoded_pair, params, photograph, stratum, number, kinds)
+                sequence = f"{photograph.name}_{stratum}"
+                yield PairTask(split=split, sequence=sequence, frame=f"{number:06d}", encoded=encoded)
 
 
 def blurred_pair(params: SynthesisParams, photograph: Image, scene: str, stratum: str, frame: int) -> dict[str, Image]:
     """Make one pair: the blurred image, its noise-free form and the sharp one, each uint8 RGB (height, width, 3).
 
-    A pure function of its arguments: scene, stratum and frame select the random stream.
+    A pure function of its arguments: seed, scene, stratum and frame select the random stream.
 
     Raises:
         DataError: the photograph is too small for the picture.
@@ -118,7 +98,7 @@ def blurred_pair(params: SynthesisParams, photograph: Image, scene: str, stratum
     where = int.from_bytes(sha256(f"{scene}/{stratum}".encode()).digest()[:7])
     rng = np.random.Generator(np.random.Philox(key=params.seed, counter=[0, frame, where, 0]))
     shortest, longest = params.strata[stratum]
-    margin = int(np.ceil(longest / 2)) + 4  # half a path, and what a degree of roll moves at the border
+    margin = int(np.ceil(longest / 2)) + 4  # half a path, and the shift at the border from a degree of roll
     light = _scene(params, _part(params, photograph, rng), scene, margin, rng)
 
     def layer(alpha: bool) -> Layer:
@@ -135,8 +115,15 @@ def blurred_pair(params: SynthesisParams, photograph: Image, scene: str, stratum
     return {BLUR: develop(noisy), NOISE_FREE: develop(blurred), SHARP: develop(sharp)}
 
 
+def _encoded_pair(
+    params: SynthesisParams, photograph: Photograph, stratum: str, number: int, kinds: tuple[str, ...]
+) -> dict[str, bytes]:
+    images = blurred_pair(params, photograph.read(number), photograph.name, stratum, number)
+    return {kind: encode_png(images[kind]) for kind in kinds}
+
+
 def _part(params: SynthesisParams, photograph: Image, rng: np.random.Generator) -> Image:
-    """Cut a part out of a large photograph: light takes six times the memory of levels, and time."""
+    """Cut a part out of a large photograph, since linear light takes six times the memory of 8-bit levels."""
     sides = [max(LARGEST_PART, int(2 * side / params.reduction[0])) for side in (params.height, params.width)]
     for axis, side in enumerate(sides):
         if photograph.shape[axis] > side:
@@ -146,7 +133,7 @@ def _part(params: SynthesisParams, photograph: Image, rng: np.random.Generator) 
 
 
 def _scene(params: SynthesisParams, photograph: Image, scene: str, margin: int, rng: np.random.Generator) -> Light:
-    """Return the scene's light with a mirrored margin around it."""
+    """Return the light of the scene with a mirrored margin around it."""
     smallest = _smallest_scale(params, photograph, f"the scene {scene}")
     scale = float(rng.uniform(max(smallest, params.reduction[0]), params.reduction[1]))
     light = expose(photograph, scale=scale, highlight_gain=float(rng.uniform(1, params.highlight_gain)))
@@ -157,12 +144,12 @@ def _smallest_scale(params: SynthesisParams, photograph: Image, what: str) -> fl
     smallest = max((params.height + 1) / photograph.shape[0], (params.width + 1) / photograph.shape[1])
     if smallest > params.reduction[1]:
         size, wanted = "x".join(map(str, photograph.shape[:2])), f"{params.height}x{params.width}"
-        raise DataError(f"{what} is {size}: reduced by {params.reduction[1]:g} it holds no {wanted} picture")
+        raise DataError(f"{what} is {size}: reduced by {params.reduction[1]:g} it is too small for a {wanted} picture")
     return float(smallest)
 
 
 def _window(light: Light, size: tuple[int, int], margin: int, rng: np.random.Generator) -> Light:
-    """Cut a picture with its margin, from the place with most detail among a few drawn ones."""
+    """Cut out a picture with its margin at the most detailed of a few random places."""
     H, W = size[0] + 2 * margin, size[1] + 2 * margin
     rows = rng.integers(0, light.shape[0] - H + 1, DETAIL_CANDIDATES)
     columns = rng.integers(0, light.shape[1] - W + 1, DETAIL_CANDIDATES)

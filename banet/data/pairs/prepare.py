@@ -1,20 +1,21 @@
-"""Custom data as a benchmark: what the fetch stage leaves of them.
+"""Custom data as a benchmark: the output of the fetch stage for them.
 
-Pairs that lie in files stay there and are listed; tables, clips and photographs become an archive in GoPro's layout.
+Pairs that are files stay in place and are listed; tables, clips and photographs become an archive in GoPro's layout.
 """
 
 import os
 import zipfile
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
 from banet.data.archives.file_list import write_listing
 from banet.data.archives.layouts import PairFiles, in_order
 from banet.data.archives.safety import summary
-from banet.data.custom_spec import AVERAGE, PAIRS, CustomSplit
+from banet.data.images.image_files import called_alike
 from banet.data.manifest import Benchmark, SynthesisParams
 from banet.data.names import SHARP, TEST, TRAIN
 from banet.data.pairs.folders import folder_pairs, listed_pairs
@@ -26,28 +27,30 @@ from banet.errors import DataError
 from banet.files import whole_file
 from banet.progress import OnProgress
 
+AnyPair = TypeVar("AnyPair", PairFiles, PairTask)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairPlan:
-    """Pairs to be made."""
+    """Pairs to make."""
 
-    total: int | None  # how many; None where only decoding a video tells
+    total: int | None  # their number; None if only decoding a video can tell
     tasks: Iterable[PairTask]
 
 
 def write_custom(
     benchmark: Benchmark, path: Path, *, root: Path = Path(), on_progress: OnProgress | None = None
 ) -> None:
-    """Write the listing or the archive of custom data, whole or not at all; the same data give the same bytes.
+    """Write the listing or archive of custom data, whole or not at all; the same data give the same bytes.
 
     Args:
         benchmark: the manifest.
-        path: of the listing or archive, named by `benchmark.archive_names`.
-        root: what relative paths of the manifest start from.
-        on_progress: is told how far it is.
+        path: the listing or archive, named by `benchmark.archive_names`.
+        root: folder to which relative paths in the manifest refer.
+        on_progress: called after each pair.
 
     Raises:
-        DataError: what is wrong with the data, in one line.
+        DataError: says in one line what is wrong with the data.
     """
     try:
         if benchmark.layout in ("folders", "list"):
@@ -60,16 +63,16 @@ def write_custom(
 
 
 def write_zip(path: Path, plan: PairPlan, *, root: str, on_progress: OnProgress | None = None) -> int:
-    """Write pairs as a ZIP in GoPro's layout under one root; return how many there were."""
+    """Write pairs as a ZIP in GoPro's layout under one root; return their number."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         return write_pairs(plan.tasks, add_to_zip(archive, root), total=plan.total, on_progress=on_progress)
 
 
-def plan_custom(benchmark: Benchmark, root: Path = Path()) -> PairPlan:
-    """Say what pairs a table, clips or photographs give, in the order of splits, sequences and numbers.
+def plan_custom(benchmark: Benchmark, root: Path) -> PairPlan:
+    """Plan the pairs of tables, clips or photographs, in the order of splits, sequences and numbers.
 
     Raises:
-        DataError: what is wrong with them before any pair is made.
+        DataError: says what is wrong with the data before any pair is made.
     """
     if benchmark.layout == "table":
         return _table_plan(benchmark, root)
@@ -77,142 +80,110 @@ def plan_custom(benchmark: Benchmark, root: Path = Path()) -> PairPlan:
 
 
 def chosen_to_test(patterns: Sequence[str] | None, sequences: Mapping[str, Sequence[str]]) -> set[str]:
-    """Choose the sequences of the train split that `test_sequences` makes test ones.
+    """Choose the sequences that `test_sequences` moves from the train split to the test split.
 
     Args:
-        patterns: names or patterns; none if None.
-        sequences: those of the train split. A photograph's has the names of its strata: a pattern that matches all of
-            them chooses it, one that matches some does not, so that no photograph stands in two splits.
+        patterns: names or patterns of names; None chooses nothing.
+        sequences: the sequences of the train split by name. A clip is one sequence, a photograph one per stratum. A
+            photograph is chosen by its name or by a pattern that matches all its sequences, so it stays in one split.
 
     Raises:
         DataError: a pattern that matches nothing, or patterns that leave nothing to train on.
     """
-    chosen, idle = set(), []
+    chosen: set[str] = set()
+    unmatched = []
     for pattern in patterns or ():
-        matched = {name for name, parts in sequences.items() if _matches(pattern, name, parts)}
+        matched = {
+            name
+            for name, among in sequences.items()
+            if fnmatchcase(name, pattern) or all(fnmatchcase(sequence, pattern) for sequence in among)
+        }
         chosen |= matched
         if not matched:
-            idle.append(repr(pattern))
-    if idle:
-        raise DataError(f"test_sequences: {', '.join(idle)} matches none of {_some(sequences)}")
+            unmatched.append(repr(pattern))
+    known = summary(list(sequences)).replace("; ", ", ")
+    if unmatched:
+        raise DataError(f"test_sequences: {', '.join(unmatched)} matches none of {known}")
     if chosen and len(chosen) == len(sequences):
-        raise DataError(f"test_sequences matches every sequence ({_some(sequences)}): none is left to train on")
-    return chosen
+        raise DataError(f"test_sequences matches every sequence ({known}): none is left to train on")
+    return {sequence for name in chosen for sequence in sequences[name]}
 
 
 def _file_pairs(benchmark: Benchmark, root: Path) -> list[PairFiles]:
     pairs: list[PairFiles] = []
-    for name, split in (benchmark.splits or {}).items():
+    for name, split in benchmark.splits.items():
         variant, pattern = benchmark.variants[0], benchmark.sequence
         if benchmark.layout == "list":
             pairs += listed_pairs(_place(root, split.list), split=name, variant=variant, pattern=pattern)
         else:
             blurred, sharp = _place(root, split.blurred), _place(root, split.sharp)
             pairs += folder_pairs(blurred, sharp, split=name, variant=variant, pattern=pattern)
-    trained = {pair.sequence: () for pair in pairs if pair.split == TRAIN}
+    trained = {pair.sequence: [pair.sequence] for pair in pairs if pair.split == TRAIN}
     chosen = chosen_to_test(benchmark.test_sequences, trained)
-    pairs = [replace(pair, split=TEST) if _is_test(pair.split, pair.sequence, chosen) else pair for pair in pairs]
-    _require_one_each((pair.sequence, pair.frame) for pair in pairs)
-    return in_order(pairs)
+    _require_own_names((pair.key for pair in pairs), "pairs")
+    return in_order(_with_tests(pairs, chosen))
 
 
 def _table_plan(benchmark: Benchmark, root: Path) -> PairPlan:
-    tables, named = [], []
-    for name, split in (benchmark.splits or {}).items():
+    keys: list[str] = []
+    trained: dict[str, list[str]] = {}
+    tasks: list[Iterator[PairTask]] = []
+    for name, split in benchmark.splits.items():
         files = find_tables(_place(root, split.table))
-        rows = [(name, *row) for row in read_names(files, name, benchmark.sequence)]
-        tables.append((files, len(rows)))
-        named += rows
-    chosen = chosen_to_test(benchmark.test_sequences, {place[1]: () for place in named if place[0] == TRAIN})
-    places = [(TEST if _is_test(split, name, chosen) else split, name, frame) for split, name, frame in named]
-    _require_one_each(place[1:] for place in places)
-
-    def tasks() -> Iterable[PairTask]:
-        start = 0
-        for files, count in tables:
-            yield from table_tasks(files, places[start : start + count], benchmark.variants[0])
-            start += count
-
-    return PairPlan(total=len(places), tasks=tasks())
+        rows = read_names(files, name, benchmark.sequence)
+        keys += [f"{sequence}/{frame}" for sequence, frame in rows]
+        trained |= {sequence: [sequence] for sequence, _ in rows if name == TRAIN}
+        tasks.append(table_tasks(files, name, rows, benchmark.variants[0]))
+    chosen = chosen_to_test(benchmark.test_sequences, trained)
+    _require_own_names(keys, "pairs")
+    return PairPlan(total=len(keys), tasks=_with_tests(chain(*tasks), chosen))
 
 
 def _frames_plan(benchmark: Benchmark, root: Path) -> PairPlan:
-    found = []
-    for name, split in (benchmark.splits or {}).items():
-        count = split.average or AVERAGE
-        found += [(name, split, clip) for clip in find_clips(_place(root, split.frames), count)]
-    chosen = chosen_to_test(benchmark.test_sequences, {clip.name: () for name, _, clip in found if name == TRAIN})
-    _require_apart((clip.name for _, _, clip in found), "clip")
-    totals = [count_pairs([clip], split.average or AVERAGE) for _, split, clip in found]
-
-    def tasks() -> Iterable[PairTask]:
-        for name, split, clip in found:
-            yield from clip_tasks(
-                clip,
-                TEST if _is_test(name, clip.name, chosen) else name,
-                count=split.average or AVERAGE,
-                light=split.light or "encoded",
-                blur=benchmark.variants[0],
-            )
-
-    return PairPlan(total=None if None in totals else sum(total or 0 for total in totals), tasks=tasks())
+    found = [
+        (name, split, clip)
+        for name, split in benchmark.splits.items()
+        for clip in find_clips(_place(root, split.frames), split.average)
+    ]
+    trained = {clip.name: [clip.name] for name, _, clip in found if name == TRAIN}
+    chosen = chosen_to_test(benchmark.test_sequences, trained)
+    _require_own_names((clip.name for _, _, clip in found), "clips")
+    totals = [count_pairs([clip], split.average) for _, split, clip in found]
+    tasks = chain.from_iterable(
+        clip_tasks(clip, name, count=split.average, light=split.light, blur=benchmark.variants[0])
+        for name, split, clip in found
+    )
+    total = None if None in totals else sum(count or 0 for count in totals)
+    return PairPlan(total=total, tasks=_with_tests(tasks, chosen))
 
 
 def _photograph_plan(benchmark: Benchmark, root: Path) -> PairPlan:
     params = benchmark.synthesis or SynthesisParams()
-    found = []
-    for name, split in (benchmark.splits or {}).items():
-        found += [(name, split, photograph) for photograph in find_photographs(_place(root, split.photographs))]
-    strata = {
-        photograph.name: [f"{photograph.name}_{stratum}" for stratum in params.strata]
-        for name, _, photograph in found
-        if name == TRAIN
-    }
-    chosen = chosen_to_test(benchmark.test_sequences, strata)
-    _require_apart((photograph.name for _, _, photograph in found), "photograph")
-    require_usable([photograph for _, _, photograph in found], params)
-
-    def tasks() -> Iterable[PairTask]:
-        for name, split, photograph in found:
-            yield from photograph_tasks(
-                [photograph],
-                params,
-                TEST if _is_test(name, photograph.name, chosen) else name,
-                pairs=split.pairs or PAIRS,
-                kinds=(*benchmark.variants, SHARP),
-            )
-
-    return PairPlan(total=sum(pairs_of(split, params) for _, split, _ in found), tasks=tasks())
-
-
-def pairs_of(split: CustomSplit, params: SynthesisParams) -> int:
-    """How many pairs each photograph of a split gives."""
-    return (split.pairs or PAIRS) * len(params.strata)
+    found = {name: find_photographs(_place(root, split.photographs)) for name, split in benchmark.splits.items()}
+    every = list(chain(*found.values()))
+    trained = {one.name: [f"{one.name}_{stratum}" for stratum in params.strata] for one in found.get(TRAIN, ())}
+    chosen = chosen_to_test(benchmark.test_sequences, trained)
+    _require_own_names((photograph.name for photograph in every), "photographs")
+    require_usable(every, params)
+    kinds = (*benchmark.variants, SHARP)
+    tasks = chain.from_iterable(
+        photograph_tasks(found[name], params, name, pairs=split.pairs, kinds=kinds)
+        for name, split in benchmark.splits.items()
+    )
+    total = sum(len(found[name]) * len(params.strata) * split.pairs for name, split in benchmark.splits.items())
+    return PairPlan(total=total, tasks=_with_tests(tasks, chosen))
 
 
 def _place(root: Path, text: str | None) -> Path:
     return Path(os.path.normpath(root / Path(text or "").expanduser()))
 
 
-def _is_test(split: str, sequence: str, chosen: set[str]) -> bool:
-    return split == TRAIN and sequence in chosen
+def _with_tests(pairs: Iterable[AnyPair], chosen: set[str]) -> Iterator[AnyPair]:
+    """Move the pairs of the chosen train sequences to the test split."""
+    for pair in pairs:
+        yield replace(pair, split=TEST) if pair.split == TRAIN and pair.sequence in chosen else pair
 
 
-def _matches(pattern: str, name: str, parts: Sequence[str]) -> bool:
-    return fnmatchcase(name, pattern) or (bool(parts) and all(fnmatchcase(part, pattern) for part in parts))
-
-
-def _require_one_each(keys: Iterable[tuple[str, ...]]) -> None:
-    problems = [f"{number} pairs are called {'/'.join(key)}" for key, number in Counter(keys).items() if number > 1]
-    if problems:
-        raise DataError(f"{summary(problems)}: each needs a name of its own in its sequence, in both splits together")
-
-
-def _require_apart(names: Iterable[str], what: str) -> None:
-    twice = [f"{what} {name}" for name, number in Counter(names).items() if number > 1]
-    if twice:
-        raise DataError(f"{summary(twice)} in both splits: each belongs to one")
-
-
-def _some(sequences: Iterable[str]) -> str:
-    return summary(list(sequences)).replace("; ", ", ")
+def _require_own_names(names: Iterable[str], what: str) -> None:
+    if problems := called_alike(names, what):
+        raise DataError(f"{summary(problems)}: each needs its own name, in both splits together")

@@ -1,11 +1,11 @@
-"""Custom pairs in Parquet tables: a row a pair, its columns `blurred` and `sharp` encoded images.
+"""Custom pairs in Parquet tables: one row per pair, with encoded images in the columns `blurred` and `sharp`.
 
-A column of images is binary, or the struct of bytes and path that Hugging Face writes. `sequence` and `name` are
-optional; without them the path in the struct names sequence and frame, and without that the row's number.
+A column of images is binary, or the struct of bytes and path that Hugging Face writes. The columns `sequence` and
+`name` are optional: without them the struct's path names sequence and frame, and without a path the row number does.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,36 +16,19 @@ from banet.data.archives.safety import summary
 from banet.data.images.codec import decode, encode_png
 from banet.data.images.image_files import find_files, plain, sequence_of
 from banet.data.names import BLURRED, SEQUENCE, SHARP
+from banet.data.pairs.pair_writer import PairTask
 from banet.errors import DataError
 
 NAME = "name"
 PNG = b"\x89PNG\r\n\x1a\n"
-ROWS_AT_ONCE = 4  # pairs of images held
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TableTask:
-    """A pair out of a table."""
-
-    split: str
-    sequence: str
-    frame: str
-    images: dict[str, bytes]  # by kind, encoded in any format
-    where: str  # names the row
-
-    def encoded(self) -> dict[str, bytes]:
-        """The images as PNG: as they are if they are PNG."""
-        return {kind: self._png(content, kind) for kind, content in self.images.items()}
-
-    def _png(self, content: bytes, kind: str) -> bytes:
-        return content if content.startswith(PNG) else encode_png(decode(content, f"{self.where}, {kind}"))
+ROWS_AT_ONCE = 4  # pairs of images in memory
 
 
 def find_tables(path: Path) -> list[Path]:
-    """The table, or those of a folder in the order of their names.
+    """Return the table at `path`, or those of a folder in the order of their names.
 
     Raises:
-        DataError: none is there, or one lacks the columns.
+        DataError: there is none, or one lacks the columns.
     """
     files = [path] if path.is_file() else [path / name for name in find_files(path, {".parquet"}, "Parquet tables")]
     for file in files:
@@ -56,7 +39,7 @@ def find_tables(path: Path) -> list[Path]:
 
 
 def read_names(files: list[Path], split: str, pattern: str | None) -> list[tuple[str, str]]:
-    """Sequence and frame of every row, in order; the images are not read.
+    """Return sequence and frame of every row, in order, without reading the images.
 
     Raises:
         DataError: a damaged table, or names that do not match the pattern.
@@ -73,37 +56,47 @@ def read_names(files: list[Path], split: str, pattern: str | None) -> list[tuple
     return names
 
 
-def table_tasks(files: list[Path], places: list[tuple[str, str, str]], variant: str) -> Iterator[TableTask]:
-    """Give the pairs of tables in order; a few rows are in memory at once.
+def table_tasks(files: list[Path], split: str, names: list[tuple[str, str]], blur: str) -> Iterator[PairTask]:
+    """Yield the pairs of tables in order, with only a few rows in memory at once.
 
     Args:
         files: the tables.
-        places: split, sequence and frame of every row.
-        variant: kind of image that the blurred ones are.
+        split: split of the pairs.
+        names: sequence and frame of every row, from `read_names`.
+        blur: kind of the blurred images.
 
     Raises:
-        DataError: rows without an image, all in one line, after the last good pair before them.
+        DataError: rows without an image, all in one line, after the last good pair before the first of them.
     """
-    left = iter(places)
+    left = iter(names)
     problems: list[str] = []
     for file in files:
         with _open(file) as table:
             for number, row in enumerate(_rows(table, file, [BLURRED, SHARP], ROWS_AT_ONCE), 1):
-                split, sequence, frame = next(left)
-                images = {variant: _bytes(row[BLURRED]), SHARP: _bytes(row[SHARP])}
+                sequence, frame = next(left)
+                images = {blur: _bytes(row[BLURRED]), SHARP: _bytes(row[SHARP])}
                 where = f"{file} row {number}"
                 problems += [f"{where} has no image {kind}" for kind, content in images.items() if not content]
                 if not problems:
-                    yield TableTask(split=split, sequence=sequence, frame=frame, images=images, where=where)
+                    encoded = partial(_as_png, images, where)
+                    yield PairTask(split=split, sequence=sequence, frame=frame, encoded=encoded)
     if problems:
         raise DataError(summary(problems))
+
+
+def _as_png(images: dict[str, bytes], where: str) -> dict[str, bytes]:
+    """Turn images in any format into PNG; PNG files are not encoded again."""
+    return {
+        kind: content if content.startswith(PNG) else encode_png(decode(content, f"{where}, {kind}"))
+        for kind, content in images.items()
+    }
 
 
 def _open(file: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(file, buffer_size=2**20, pre_buffer=False)
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{file} is no Parquet table, or a damaged one ({_line(error)})") from None
+        raise DataError(f"{file} is not a Parquet table, or it is damaged ({_line(error)})") from None
 
 
 def _rows(table: pq.ParquetFile, file: Path, columns: list[str], at_once: int) -> Iterator[dict[str, Any]]:
@@ -121,7 +114,9 @@ def _require_images(file: Path, schema: pa.Schema, column: str) -> None:
     if _has(kind, "bytes"):
         kind = kind.field("bytes").type
     if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
-        raise DataError(f"{file}: {column} is {kind}: it must be encoded images, binary or a struct of bytes and path")
+        raise DataError(
+            f"{file}: {column} is {kind}: it must hold encoded images: binary, or structs of bytes and path"
+        )
 
 
 def _has(kind: pa.DataType, field: str) -> bool:

@@ -1,11 +1,11 @@
-"""Writing shards: pairs into Parquet files, then the index and the summary over all of them."""
+"""Write shards: pairs into Parquet files, then the index and the summary of all of them."""
 
 import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable
-from dataclasses import asdict, dataclass, replace
-from hashlib import file_digest, sha256
+from dataclasses import asdict, dataclass
+from hashlib import sha256
 from itertools import chain, islice
 from pathlib import Path
 
@@ -14,23 +14,23 @@ import pyarrow.parquet as pq
 
 from banet.data.names import SHARP
 from banet.data.shards import index
-from banet.data.shards.index import Entry, StoredImage
+from banet.data.shards.index import COLUMNS, IndexRow
 from banet.data.shards.pixels import Storage, encode
 from banet.data.shards.reader import SUMMARY, Pair, ShardFile, Sizes, Summary
-from banet.files import whole_file, write_atomically
+from banet.files import sha256_of, whole_file, write_atomically
 from banet.metrics.psnr import psnr
 from banet.metrics.ssim import ssim_matlab3d
 
-ROWS_PER_SHARD = 1024  # pairs that one file holds at most
-DECIMALS = 6  # of means: what another order of the sums changes lies behind them
+ROWS_PER_SHARD = 1024  # most pairs in one file
+DECIMALS = 6  # of means, rounded so that the order of summation cannot show
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenShard:
-    """A shard that lies under its final name."""
+    """A finished shard."""
 
     file: ShardFile
-    entries: tuple[Entry, ...]  # of its pairs in order; `shard` is still 0
+    rows: list[IndexRow]  # of its pairs in order, without the number of the shard
 
 
 def write_shard(
@@ -41,20 +41,20 @@ def write_shard(
     *,
     with_ssim: Container[str] = (),
 ) -> WrittenShard:
-    """Write one shard, which appears whole or not at all; of its pairs one at a time is held.
+    """Write one shard, whole or not at all, with only one pair in memory.
 
-    A pair is a row group of its own, so that it is read alone. The same pairs make the same bytes.
+    Each pair is its own row group and can be read alone. The same pairs give the same bytes.
 
     Args:
-        path: of the shard.
-        pairs: in their order.
+        path: the shard.
+        pairs: in order.
         variants: kinds of blurred images.
         storage: of the pixels.
-        with_ssim: keys of the pairs whose blurred images' SSIM is computed; it costs as much as everything else.
+        with_ssim: keys of the pairs whose SSIM is computed, which costs as much as everything else.
     """
     kinds = (SHARP, *variants)
-    schema = _schema(kinds)
-    entries: list[Entry] = []
+    schema = pa.schema([*COLUMNS, *((kind, pa.large_binary()) for kind in kinds)])
+    rows: list[IndexRow] = []
     with whole_file(path) as partial:
         with pq.ParquetWriter(
             partial,
@@ -66,32 +66,34 @@ def write_shard(
         ) as file:
             for pair in pairs:
                 stored = {kind: encode(pair.images[kind], storage) for kind in kinds}
-                entry = _entry(pair, stored, with_ssim=pair.key in with_ssim)
-                fixed = {name: getattr(entry, name) for name in schema.names[: -len(kinds)]}
-                file.write_table(pa.Table.from_pylist([fixed | stored], schema=schema))
-                entries.append(entry)
-        digest, size, footer = _sha256(partial), partial.stat().st_size, pq.read_metadata(partial)
-    written = ShardFile(name=path.name, rows=len(entries), bytes=size, sha256=digest)
-    return WrittenShard(file=written, entries=_placed(entries, footer))
+                row = _row(pair, stored, with_ssim=pair.key in with_ssim)
+                file.write_table(pa.Table.from_pylist([row | stored], schema=schema))
+                rows.append(row)
+        digest, size, footer = sha256_of(partial), partial.stat().st_size, pq.read_metadata(partial)
+    for number, row in enumerate(rows):
+        for kind in kinds:
+            chunk = footer.row_group(number).column(schema.get_field_index(kind))
+            row[kind] |= {"offset": chunk.data_page_offset, "bytes": chunk.total_compressed_size}
+    return WrittenShard(file=ShardFile(name=path.name, rows=len(rows), bytes=size, sha256=digest), rows=rows)
 
 
 class ShardWriter:
-    """Collect the shards of a new folder; `finish` adds the index and the summary."""
+    """Collects the shards of a new folder; `finish` adds the index and the summary."""
 
     def __init__(self, folder: Path, variants: tuple[str, ...], storage: Storage = "compact") -> None:
         self.folder = folder
         self.variants = variants
         self.storage = storage
         self.files: list[ShardFile] = []
-        self.entries: list[Entry] = []
+        self.rows: list[IndexRow] = []
 
     def add(self, shard: WrittenShard) -> None:
-        """Take a shard of the folder, written elsewhere."""
-        self.entries += (replace(entry, shard=len(self.files)) for entry in shard.entries)
+        """Add a shard that was written into the folder."""
+        self.rows += (row | {"shard": len(self.files)} for row in shard.rows)
         self.files.append(shard.file)
 
     def write(self, split: str, pairs: Iterable[Pair]) -> None:
-        """Write the pairs of one split here and now; one at a time is held."""
+        """Write the pairs of one split in this process, with only one pair in memory."""
         pairs = iter(pairs)
         for first in pairs:
             number = sum(file.name.startswith(f"{split}-") for file in self.files)
@@ -99,111 +101,73 @@ class ShardWriter:
             self.add(write_shard(self.folder / shard_name(split, number), chunk, self.variants, self.storage))
 
     def finish(self, benchmark: str) -> Summary:
-        """Write the index and the summary; return the latter."""
+        """Write the index and the summary; return the summary."""
         path = self.folder / index.INDEX
         with whole_file(path) as partial:
-            index.write(index.to_table(self.entries, (SHARP, *self.variants)), str(partial))
-        written = ShardFile(name=path.name, rows=len(self.entries), bytes=path.stat().st_size, sha256=_sha256(path))
-        summary = summarize(benchmark, self.variants, self.storage, written, self.files, self.entries)
+            index.write(self.rows, (SHARP, *self.variants), partial)
+        written = ShardFile(name=path.name, rows=len(self.rows), bytes=path.stat().st_size, sha256=sha256_of(path))
+        summary = self._summary(benchmark, written)
         write_atomically(self.folder / SUMMARY, json.dumps(asdict(summary), indent=2) + "\n")
         return summary
 
+    def _summary(self, benchmark: str, index_file: ShardFile) -> Summary:
+        splits: dict[str, list[IndexRow]] = defaultdict(list)
+        for row in self.rows:
+            splits[row["split"]].append(row)
+        names = "".join(f"{file.name} {file.sha256}\n" for file in (index_file, *self.files))
+        with_ssim = {
+            split: sum(row[self.variants[0]]["ssim"] is not None for row in rows) for split, rows in splits.items()
+        }
+        return Summary(
+            benchmark=benchmark,
+            variants=self.variants,
+            storage=self.storage,
+            digest=sha256(names.encode()).hexdigest(),
+            counts={split: dict(Counter(row["sequence"] for row in rows)) for split, rows in splits.items()},
+            sizes={split: _sizes(rows) for split, rows in splits.items()},
+            blurred_psnr={split: _means(rows, self.variants, "psnr") for split, rows in splits.items()},
+            blurred_ssim={split: _means(rows, self.variants, "ssim") for split, rows in splits.items()},
+            ssim_pairs=with_ssim,
+            identical=sum(row[variant]["psnr"] == math.inf for row in self.rows for variant in self.variants),
+            duplicates=tuple(index.duplicates(self.rows, (SHARP, *self.variants))),
+            index=index_file,
+            files=tuple(self.files),
+        )
+
 
 def shard_name(split: str, number: int) -> str:
-    """Name of the shard with this number in its split."""
+    """Return the file name of a shard by its number in its split."""
     return f"{split}-{number:05d}.parquet"
 
 
-def summarize(
-    benchmark: str,
-    variants: tuple[str, ...],
-    storage: Storage,
-    index_file: ShardFile,
-    files: list[ShardFile],
-    entries: list[Entry],
-) -> Summary:
-    """Say what some shards hold; the order of their entries changes nothing but the order of the splits."""
-    splits: dict[str, list[Entry]] = defaultdict(list)
-    for entry in entries:
-        splits[entry.split].append(entry)
-    names = "".join(f"{file.name} {file.sha256}\n" for file in (index_file, *files))
-    blurred = [entry.images[variant] for entry in entries for variant in variants]
-    return Summary(
-        benchmark=benchmark,
-        variants=variants,
-        storage=storage,
-        digest=sha256(names.encode()).hexdigest(),
-        counts={split: dict(Counter(entry.sequence for entry in among)) for split, among in splits.items()},
-        sizes={split: _sizes(among) for split, among in splits.items()},
-        blurred_psnr={split: _means(among, variants, "psnr") for split, among in splits.items()},
-        blurred_ssim={split: _means(among, variants, "ssim") for split, among in splits.items()},
-        ssim_pairs={
-            split: sum(entry.images[variants[0]].ssim is not None for entry in among) for split, among in splits.items()
-        },
-        identical=sum(image.psnr == math.inf for image in blurred),
-        duplicates=tuple(index.duplicates(entries)),
-        index=index_file,
-        files=tuple(files),
-    )
-
-
-def _means(entries: list[Entry], variants: tuple[str, ...], score: str) -> dict[str, float]:
-    """Mean of a score by variant, over the images that have it and where it is finite."""
+def _means(rows: list[IndexRow], variants: tuple[str, ...], score: str) -> dict[str, float]:
+    """Return the mean of a score by variant, over the images for which it is known and finite."""
     means = {}
     for variant in variants:
-        values = [getattr(entry.images[variant], score) for entry in entries]
+        values = [row[variant][score] for row in rows]
         finite = [value for value in values if value is not None and math.isfinite(value)]
         if finite:
             means[variant] = round(math.fsum(finite) / len(finite), DECIMALS)
     return means
 
 
-def _sizes(entries: list[Entry]) -> Sizes:
-    sizes = sorted({(entry.height, entry.width) for entry in entries}, key=lambda size: (size[0] * size[1], size))
-    return Sizes(smallest=sizes[0], largest=sizes[-1], pixels=sum(entry.height * entry.width for entry in entries))
+def _sizes(rows: list[IndexRow]) -> Sizes:
+    sizes = sorted({(row["height"], row["width"]) for row in rows}, key=lambda size: (size[0] * size[1], size))
+    return Sizes(smallest=sizes[0], largest=sizes[-1], pixels=sum(row["height"] * row["width"] for row in rows))
 
 
-def _schema(kinds: tuple[str, ...]) -> pa.Schema:
-    texts = [(name, pa.string()) for name in ("key", "split", "sequence")]
-    sides = [(name, pa.int32()) for name in ("height", "width")]
-    return pa.schema([*texts, *sides, *((kind, pa.large_binary()) for kind in kinds)])
-
-
-def _entry(pair: Pair, stored: dict[str, bytes], *, with_ssim: bool) -> Entry:
-    """Describe a pair; where it lies is known when its shard is whole."""
-    sharp, images = pair.images[SHARP], {}
+def _row(pair: Pair, stored: dict[str, bytes], *, with_ssim: bool) -> IndexRow:
+    """Describe a pair; the places of its images are known only once its shard is complete."""
+    sharp = pair.images[SHARP]
+    row: IndexRow = {"key": pair.key, "split": pair.split, "sequence": pair.sequence}
+    row["height"], row["width"] = sharp.shape[:2]
     for kind, content in stored.items():
         blurred = None if kind == SHARP else pair.images[kind]
-        images[kind] = StoredImage(
-            offset=0,
-            bytes=0,
-            pixels=sha256(content).hexdigest(),
-            member=pair.members.get(kind),
-            sha256=pair.sha256.get(kind),
-            psnr=None if blurred is None else psnr(blurred, sharp),
-            ssim=ssim_matlab3d(blurred, sharp) if with_ssim and blurred is not None else None,
-        )
-    height, width = sharp.shape[:2]
-    return Entry(
-        key=pair.key, split=pair.split, sequence=pair.sequence, height=height, width=width, shard=0, images=images
-    )
-
-
-def _placed(entries: list[Entry], footer: pq.FileMetaData) -> tuple[Entry, ...]:
-    """Add to the entries of a shard where its footer says that their images lie."""
-    columns = {footer.row_group(0).column(i).path_in_schema: i for i in range(footer.num_columns)} if entries else {}
-    placed = []
-    for row, entry in enumerate(entries):
-        group = footer.row_group(row)
-        chunks = {kind: group.column(columns[kind]) for kind in entry.images}
-        images = {
-            kind: replace(image, offset=chunks[kind].data_page_offset, bytes=chunks[kind].total_compressed_size)
-            for kind, image in entry.images.items()
+        row[kind] = {
+            "pixels": sha256(content).hexdigest(),
+            "member": pair.members.get(kind),
+            "sha256": pair.sha256.get(kind),
+            "psnr": None if blurred is None else psnr(blurred, sharp),
+            "ssim": ssim_matlab3d(blurred, sharp) if with_ssim and blurred is not None else None,
         }
-        placed.append(replace(entry, images=images))
-    return tuple(placed)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return file_digest(stream, "sha256").hexdigest()
+    return row

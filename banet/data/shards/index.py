@@ -1,12 +1,13 @@
-"""The index of a folder of shards: one Parquet file with a row a pair, which says where its pixels lie and what it is.
+"""The index of a folder of shards: a Parquet file with one row per pair that gives the place of each image.
 
-With it a pair is read without opening its shard's own footer, and the keys of 100,000 pairs are one read. The columns
-are the fields of `Entry`; each kind of image is a struct of `StoredImage`.
+With it a pair is read without opening the footer of its shard, and the keys of 100,000 pairs are one read.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,41 +16,34 @@ import pyarrow.parquet as pq
 
 INDEX = "index.parquet"
 
-_TEXTS = ("key", "split", "sequence")
-_NUMBERS = ("height", "width", "shard")
+COLUMNS = (
+    ("key", pa.string()),  # sequence/frame, unique in the benchmark
+    ("split", pa.string()),
+    ("sequence", pa.string()),
+    ("height", pa.int32()),  # pixels
+    ("width", pa.int32()),  # pixels
+)
+IMAGE = pa.struct(
+    [
+        ("offset", pa.int64()),  # bytes before the column chunk that ends with the stored pixels
+        ("bytes", pa.int64()),  # length of that column chunk
+        ("pixels", pa.string()),  # SHA-256 of the stored pixels: the same for equal images
+        ("member", pa.string()),  # name in the archive
+        ("sha256", pa.string()),  # digest of that member
+        ("psnr", pa.float64()),  # of a blurred image, dB; infinite if it equals the sharp one
+        ("ssim", pa.float64()),  # `ssim_matlab3d` of a blurred image, if it was computed
+    ]
+)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredImage:
-    """One image: where it lies in its shard, where it came from, what it is."""
-
-    offset: int  # bytes from the start of the shard to the column chunk that ends with the stored pixels
-    bytes: int  # of that column chunk
-    pixels: str  # SHA-256 of the stored pixels: equal for equal images
-    member: str | None  # of the archive
-    sha256: str | None  # of that member's bytes
-    psnr: float | None  # of a blurred image, dB; infinite where it equals the sharp one
-    ssim: float | None  # of a blurred image, `ssim_matlab3d`, where it was taken
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One pair."""
-
-    key: str  # sequence/frame, unique in the benchmark
-    split: str
-    sequence: str
-    height: int  # pixels
-    width: int  # pixels
-    shard: int  # number of the file in the summary
-    images: dict[str, StoredImage]  # by kind
+IndexRow = dict[str, Any]
+"""One pair: the values of `COLUMNS`, `shard` (its number in the summary), and for each kind of image an `IMAGE`."""
 
 
 @dataclass(frozen=True, slots=True)
 class PairRow:
-    """A pair as a reader knows it."""
+    """What a reader knows about a pair."""
 
-    number: int  # in the index
+    number: int  # row of the index
     key: str
     split: str
     sequence: str
@@ -58,7 +52,7 @@ class PairRow:
 
 
 class Index:
-    """An index that was read: rows by number, and where each image lies."""
+    """An index in memory: rows by number, and the place of each image."""
 
     def __init__(self, table: pa.Table, kinds: Sequence[str]) -> None:
         self.table = table
@@ -67,26 +61,21 @@ class Index:
 
     def rows(self, split: str) -> list[PairRow]:
         """Return the rows of one split in the order of their keys."""
-        columns = [self.table[name].to_pylist() for name in (*_TEXTS, "height", "width")]
+        columns = [self.table[name].to_pylist() for name, _ in COLUMNS]
         found = (
             PairRow(number, *values) for number, values in enumerate(zip(*columns, strict=True)) if values[1] == split
         )
         return sorted(found, key=lambda row: row.key)
 
     def place(self, row: PairRow, kind: str) -> tuple[int, int]:
-        """Return offset and length, bytes, of the column chunk of an image."""
+        """Return offset and length, in bytes, of the column chunk of an image."""
         offsets, lengths = self._places[kind]
         return int(offsets[row.number]), int(lengths[row.number])
 
 
-def to_table(entries: Iterable[Entry], kinds: Sequence[str]) -> pa.Table:
-    """Return the index of some entries, in their order."""
-    rows = [{name: getattr(entry, name) for name in (*_TEXTS, *_NUMBERS)} | _images(entry) for entry in entries]
-    return pa.Table.from_pylist(rows, schema=_schema(kinds))
-
-
-def write(table: pa.Table, path: str) -> None:
-    """Write an index; the same entries, the same bytes."""
+def write(rows: list[IndexRow], kinds: Sequence[str], path: Path) -> None:
+    """Write an index; the same rows give the same bytes."""
+    table = pa.Table.from_pylist(rows, schema=_schema(kinds))
     pq.write_table(table, path, compression="zstd", write_page_checksum=True)
 
 
@@ -94,7 +83,7 @@ def read(content: pa.Buffer, kinds: Sequence[str]) -> Index:
     """Read an index from its bytes.
 
     Raises:
-        ValueError: it has other columns than an index.
+        ValueError: its columns are not those of an index.
         pa.ArrowException, OSError: it is damaged.
     """
     table = pq.read_table(pa.BufferReader(content), page_checksum_verification=True)
@@ -103,29 +92,18 @@ def read(content: pa.Buffer, kinds: Sequence[str]) -> Index:
     return Index(table, kinds)
 
 
-def duplicates(entries: Iterable[Entry]) -> list[tuple[str, ...]]:
-    """Find images that stand in two splits: names `split/key kind`, a group of equal images each, in order."""
+def duplicates(rows: Iterable[IndexRow], kinds: Sequence[str]) -> list[tuple[str, ...]]:
+    """Find images that are in two splits: the sorted names `split/key kind` of each group of equal images."""
     groups: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for entry in entries:
-        for kind, image in entry.images.items():
-            groups[image.pixels].append((entry.split, f"{entry.split}/{entry.key} {kind}"))
+    for row in rows:
+        for kind in kinds:
+            groups[row[kind]["pixels"]].append((row["split"], f"{row['split']}/{row['key']} {kind}"))
     across = (group for group in groups.values() if len({split for split, _ in group}) > 1)
     return sorted(tuple(sorted(name for _, name in group)) for group in across)
 
 
-def _images(entry: Entry) -> dict[str, dict[str, object]]:
-    return {kind: asdict(image) for kind, image in entry.images.items()}
-
-
 def _schema(kinds: Sequence[str]) -> pa.Schema:
-    image = pa.struct(
-        [("offset", pa.int64()), ("bytes", pa.int64())]
-        + [(name, pa.string()) for name in ("pixels", "member", "sha256")]
-        + [(name, pa.float64()) for name in ("psnr", "ssim")]
-    )
-    texts = [(name, pa.string()) for name in _TEXTS]
-    numbers = [(name, pa.int32()) for name in _NUMBERS]
-    return pa.schema([*texts, *numbers, *((kind, image) for kind in kinds)])
+    return pa.schema([*COLUMNS, ("shard", pa.int32()), *((kind, IMAGE) for kind in kinds)])
 
 
 def _places(table: pa.Table, kind: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

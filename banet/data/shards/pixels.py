@@ -1,13 +1,13 @@
-"""The pixels of an image as bytes, without loss, in tiles, so that a crop is read without the rest of the image.
+"""The pixels of an image as bytes, lossless and in tiles, which lets a crop be read without the rest of the image.
 
-A tile has 128x128 pixels, the last of a row or column fewer. The bytes are the n tiles one after the other, row by
-row, then a table: for each tile how far before the end it begins (n little-endian uint64), then its CRC-32 (n uint32),
-which starts from the size and the storage. All is counted from the end, so that what stands before, such as a page's
-header in a mapped Parquet file, does not matter. A crop reads the tiles that it touches, nine at most for 256x256.
+A tile has 128x128 pixels, or fewer at the right and lower border. The bytes are the n tiles, row by row, then a table:
+for each tile the distance of its start from the end (n little-endian uint64), then its CRC-32 (n uint32), seeded with
+the size and the storage. Since all distances count from the end, bytes in front, such as the page header in a mapped
+Parquet file, do not matter. A crop reads only the tiles that it touches, at most nine for 256x256.
 
 `raw`: a tile is its RGB pixels, row by row. `compact`: its planes G, R-G and B-G, one below the other, each value
-less what its upper and left neighbours predict (the plane through them and the one between), in zstd. Sums over rows
-and columns undo that, modulo 256, in one call. docs/data.md has the table of what else was tried.
+minus its prediction from the upper and left neighbours (upper + left - upper left), in zstd. Sums over rows and columns
+modulo 256 undo this in one call. benchmarks/README.md lists the alternatives that were measured.
 """
 
 import struct
@@ -23,12 +23,12 @@ from banet.errors import DataError
 from banet.image import Image, require_image
 
 Storage = Literal["raw", "compact"]
-"""`raw`: the fastest to read, three bytes a pixel. `compact`: about a third of that on photographs."""
+"""`raw`: fastest to read, three bytes per pixel. `compact`: about a third of that for photographs."""
 Stored: TypeAlias = bytes | memoryview | pa.Buffer
 
-TILE: Final = 128  # pixels: smaller ones cost more calls and bytes, larger ones more pixels outside the crop
-ZSTD_LEVEL: Final = 1  # higher ones take longer and save little: what is left is noise
-_ENTRY: Final = 12  # bytes of the table a tile: uint64 and uint32
+TILE: Final = 128  # pixels; smaller tiles cost more calls and bytes, larger ones more pixels outside the crop
+ZSTD_LEVEL: Final = 1  # higher levels are slower and save little, since the residuals are mostly noise
+_ENTRY: Final = 12  # bytes in the table per tile: uint64 and uint32
 
 
 class _Part(NamedTuple):
@@ -46,15 +46,15 @@ class _Tile(NamedTuple):
     number: int  # in the table
     height: int  # pixels
     width: int  # pixels
-    inside: tuple[slice, slice]  # what the part takes of the tile, rows and columns of the tile
-    place: tuple[slice, slice]  # the same, rows and columns of the part
+    inside: tuple[slice, slice]  # the shared rectangle, in rows and columns of the tile
+    place: tuple[slice, slice]  # the same, in rows and columns of the part
 
 
 def encode(image: Image, storage: Storage) -> bytes:
     """Encode an image, uint8 RGB (H, W, 3), of any size from 1x1 up.
 
     Raises:
-        DataError: it is no such image.
+        DataError: another type or shape.
     """
     image = require_image(image)
     height, width = image.shape[:2]
@@ -67,11 +67,7 @@ def encode(image: Image, storage: Storage) -> bytes:
 
 
 def decode(data: Stored, height: int, width: int, storage: Storage) -> Image:
-    """Decode a whole image, uint8 RGB (height, width, 3).
-
-    Raises:
-        DataError: as `decode_crop`.
-    """
+    """Decode a whole image, uint8 RGB (height, width, 3); raises as `decode_crop` does."""
     return decode_crop(data, height, width, 0, 0, height, width, storage)
 
 
@@ -81,22 +77,21 @@ def decode_crop(
     """Decode a part of an image from the tiles that it touches.
 
     Args:
-        data: what `encode` gave, or a buffer that ends with it; of a mapped file only the table and these tiles
-            are read.
+        data: result of `encode`, or a buffer that ends with it; only the table and the touched tiles are read.
         height: of the whole image, pixels.
         width: of the whole image, pixels.
         top: first row of the part.
         left: first column of the part.
         crop_height: rows of the part, at least 1.
         crop_width: columns of the part, at least 1.
-        storage: what `encode` was given.
+        storage: as given to `encode`.
 
     Returns:
         uint8 RGB (crop_height, crop_width, 3), contiguous, a copy.
 
     Raises:
-        DataError: a tile of the part is damaged, or the bytes are of an image of another size or storage.
-        ValueError: the part does not lie inside the image.
+        DataError: a touched tile is damaged, or the image has another size or storage.
+        ValueError: the part reaches outside the image.
     """
     part = _Part(top, left, crop_height, crop_width)
     if not (0 <= top < top + crop_height <= height and 0 <= left < left + crop_width <= width):
@@ -146,7 +141,7 @@ def _unpack_compact(tiles: Iterator[tuple[_Tile, memoryview]], part: _Part) -> I
 def _read_tiles(
     stored: memoryview, height: int, width: int, part: _Part, start: int
 ) -> Iterator[tuple[_Tile, memoryview]]:
-    """Yield the tiles that a part touches, each with its bytes; their checksums begin at `start`."""
+    """Yield the tiles that a part touches, each with its bytes; `start` seeds their checksums."""
     count = -(-height // TILE) * -(-width // TILE)
     end = len(stored)
     if end < _ENTRY * count:
@@ -157,7 +152,7 @@ def _read_tiles(
         begin = int(begins[tile.number])
         behind = int(begins[tile.number + 1]) if tile.number + 1 < count else _ENTRY * count
         if not behind < begin <= end:
-            raise _damaged(f"tile {tile.number} is nowhere in {end} bytes")
+            raise _damaged(f"tile {tile.number} is outside the {end} bytes")
         content = stored[end - begin : end - behind]
         if zlib.crc32(content, start) != sums[tile.number]:
             raise _damaged(f"tile {tile.number} has another checksum")
@@ -176,14 +171,14 @@ def _tiles(height: int, width: int, part: _Part) -> Iterator[_Tile]:
 
 
 def _overlap(index: int, size: int, start: int, length: int) -> tuple[slice, slice, int]:
-    """Along one axis: what a part takes of tile `index`, counted in the tile and in the part, and the tile's size."""
+    """Intersect tile `index` with a part along one axis: the slice in the tile, in the part, and the tile's size."""
     begin, end = index * TILE, min(index * TILE + TILE, size)
     low, high = max(begin, start), min(end, start + length)
     return slice(low - begin, high - begin), slice(low - start, high - start), end - begin
 
 
 def _checksum_start(height: int, width: int, storage: Storage) -> int:
-    """Return what makes the checksums of another size or storage differ."""
+    """Return the checksums' seed, which differs for every size and storage."""
     return zlib.crc32(f"{height}x{width} {storage}".encode())
 
 

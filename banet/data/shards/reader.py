@@ -1,7 +1,7 @@
-"""Shards: a benchmark as Parquet, a row per pair, a column per kind of image.
+"""Read shards: a benchmark as Parquet, one row per pair, one column per kind of image.
 
-A row holds key, split, sequence, height, width, and for `sharp` and each variant the pixels as `pixels.py` stores them.
-`index.parquet` beside the shards says where each image lies; `summary.json` tells what is there. Pages and tiles carry
+A row holds key, split, sequence, height and width, and the pixels of each kind of image, stored by `pixels.py`. Beside
+the shards, `index.parquet` gives the place of each image and `summary.json` describes the whole. Pages and tiles carry
 checksums, so damage is noticed where it is read.
 """
 
@@ -29,14 +29,14 @@ REMEDY = "run the shard stage again"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """The images of a pair, each uint8 RGB (H, W, 3), on their way into a shard or out of one."""
+    """The images of a pair, each uint8 RGB (H, W, 3), before writing or after reading."""
 
     key: str  # sequence/frame, unique in the benchmark
     split: str
     sequence: str
     images: dict[str, Image]  # by kind: `sharp`, a variant
-    members: Mapping[str, str] = field(default_factory=dict)  # of the archive, by kind; empty from shards
-    sha256: Mapping[str, str] = field(default_factory=dict)  # of those members' bytes; likewise
+    members: Mapping[str, str] = field(default_factory=dict)  # by kind: name in the archive; empty after reading
+    sha256: Mapping[str, str] = field(default_factory=dict)  # by kind: digest of that member; empty after reading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ class Sizes:
 
     smallest: tuple[int, ...]  # by area
     largest: tuple[int, ...]
-    pixels: int  # of all its sharp images together
+    pixels: int  # number in all its sharp images
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,20 +65,20 @@ class Summary:
     benchmark: str
     variants: tuple[str, ...]
     storage: Storage  # of the pixels
-    digest: str  # SHA-256 over the digests of the index and the shards: names these data
+    digest: str  # SHA-256 over the digests of the index and the shards: identifies the data
     counts: dict[str, dict[str, int]]  # split: {sequence: pairs}
     sizes: dict[str, Sizes]  # by split
     blurred_psnr: dict[str, dict[str, float]]  # split: {variant: mean PSNR of the blurred images, dB}
-    blurred_ssim: dict[str, dict[str, float]]  # the same of `ssim_matlab3d`, over `ssim_pairs` of them
-    ssim_pairs: dict[str, int]  # split: pairs that the mean SSIM is taken over, spread evenly
-    identical: int  # blurred images that equal the sharp one: their PSNR is infinite, and no part of the mean
-    duplicates: tuple[tuple[str, ...], ...]  # `split/key kind` of equal images that stand in two splits
+    blurred_ssim: dict[str, dict[str, float]]  # the same for `ssim_matlab3d`, over `ssim_pairs` of them
+    ssim_pairs: dict[str, int]  # split: number of pairs in the mean SSIM, evenly spaced
+    identical: int  # blurred images that equal the sharp one; the mean PSNR leaves them out
+    duplicates: tuple[tuple[str, ...], ...]  # `split/key kind` of equal images that are in two splits
     index: ShardFile
     files: tuple[ShardFile, ...]
 
 
 class ShardFolder:
-    """A folder of shards, open for random access to single rows; it can be sent to other processes."""
+    """A folder of shards with random access to single rows; it can be pickled."""
 
     def __init__(self, folder: Location) -> None:
         self.folder = folder
@@ -91,14 +91,14 @@ class ShardFolder:
         return ShardFolder, (self.folder,)
 
     def verify(self) -> None:
-        """Read every file once and compare it with its digest.
+        """Read every file once and check its digest.
 
         Raises:
             DataError: names the damaged file.
         """
         for file in (self.summary.index, *self.summary.files):
             if sha256(read_range(self.folder, file.name, file.sha256, 0, file.bytes)).hexdigest() != file.sha256:
-                raise DataError(f"{inside(self.folder, file.name)} is not what was written: {REMEDY}")
+                raise DataError(f"{inside(self.folder, file.name)} has changed since it was written: {REMEDY}")
 
     def rows(self, split: str) -> list[PairRow]:
         """Return the rows of one split in the order of their keys.
@@ -125,7 +125,7 @@ class ShardFolder:
     ) -> dict[str, Image]:
         """Read one part of the images of a row, uint8 RGB (height, width, 3).
 
-        Of a folder's files only the tiles that it touches are read, of an object store's the images, one request each.
+        From a folder only the touched tiles are read; from an object store each image, in one request.
 
         Raises:
             DataError: as `read`.
@@ -153,7 +153,7 @@ class ShardFolder:
         try:
             content = read_whole(self.folder, index.INDEX)
             if sha256(content).hexdigest() != self.summary.index.sha256:
-                raise ValueError("it is not what was written")
+                raise ValueError("it has changed since it was written")
             return index.read(content, (SHARP, *self.summary.variants))
         except (pa.ArrowException, OSError, ValueError) as error:
             reason = " ".join(str(error).split())
@@ -161,13 +161,13 @@ class ShardFolder:
 
 
 def publish(shards: ShardFolder, root: str) -> Location:
-    """Copy a folder of shards to where all nodes of a cluster read it: `root/BENCHMARK/DIGEST`.
+    """Copy a folder of shards to `root/BENCHMARK/DIGEST`, where all nodes of a cluster can read it; return that place.
 
-    What is there already stays: its name says what it holds. Returns the new place.
+    Files that are already there stay, since the digest in the name identifies them.
 
     Raises:
-        ResourceError: a disk is full, or cannot be used.
-        ServiceError: the object store does not answer, or takes nothing.
+        ResourceError: a disk is full or cannot be used.
+        ServiceError: the object store does not answer or refuses the files.
     """
     summary = shards.summary
     place = inside(inside(location(root), summary.benchmark), summary.digest[:16])
@@ -177,14 +177,14 @@ def publish(shards: ShardFolder, root: str) -> Location:
 
 
 def read_pairs(folder: Location, *, split: str, columns: tuple[str, ...] = ("blur", SHARP)) -> Iterator[Pair]:
-    """Read all pairs of a split, one after the other, in the order of their keys."""
+    """Yield all pairs of a split in the order of their keys."""
     shards = ShardFolder(folder)
     for row in shards.rows(split):
         yield shards.read(row, columns)
 
 
 def read_summary(folder: Location) -> Summary:
-    """Read what a folder of shards says of itself.
+    """Read the summary of a folder of shards.
 
     Raises:
         DataError: there are no shards, or the summary is damaged.

@@ -1,4 +1,4 @@
-"""Where shards lie: a folder, mapped into memory, or an object store, read by ranges (s3://…, gs://…)."""
+"""Where shards are: a folder, mapped into memory, or an object store (s3://…, gs://…), read by ranges."""
 
 import mmap
 import re
@@ -17,16 +17,16 @@ from pyarrow import fs
 from banet.errors import ConfigError, ServiceError
 from banet.files import whole_file, writing_to
 
-OPEN_FILES = 256  # shards kept open in a process; opening one again costs less than decoding a crop
-COPIES = 8  # files copied at once
-PIECE = 8 * 2**20  # bytes
+OPEN_FILES = 256  # shards kept open per process; reopening one costs less than decoding a crop
+COPIES = 8  # files copied in parallel
+PIECE = 8 * 2**20  # bytes copied at once
 
 Location: TypeAlias = Path | str
 """A folder, or the URI of one in an object store."""
 
 
 def location(text: str) -> Location:
-    """Return what a text names: the path of a folder, also as file:///…, or the URI of one in an object store."""
+    """Parse the path of a folder, also as file:///…, or the URI of a folder in an object store."""
     if re.match(r"[A-Za-z][-+.\w]*://", text) is None:
         return Path(text)
     address = urlsplit(text)
@@ -36,7 +36,7 @@ def location(text: str) -> Location:
 
 
 def inside(place: Location, name: str) -> Location:
-    """Return a file or folder inside a place; a URI keeps its query (`?endpoint_override=…`)."""
+    """Return the location of a file or folder inside a place; a URI keeps its query (`?endpoint_override=…`)."""
     if isinstance(place, Path):
         return place / name
     start, mark, query = place.partition("?")
@@ -44,7 +44,7 @@ def inside(place: Location, name: str) -> Location:
 
 
 def sizes(place: Location) -> dict[str, int]:
-    """Return the files of a place by name, with their bytes; none where there is no such place.
+    """Return the sizes of the files in a place, in bytes by name; empty if the place does not exist.
 
     Raises:
         ServiceError: the object store does not answer.
@@ -61,8 +61,7 @@ def read_whole(place: Location, name: str) -> pa.Buffer:
     """Read a small file.
 
     Raises:
-        FileNotFoundError: it is not there.
-        OSError: it cannot be read.
+        OSError: it is missing or cannot be read.
         ServiceError: the object store does not answer.
     """
     if isinstance(place, Path):
@@ -74,17 +73,17 @@ def read_whole(place: Location, name: str) -> pa.Buffer:
 
 
 def read_range(place: Location, name: str, digest: str, offset: int, size: int) -> memoryview:
-    """Read a part of a file; of a folder's file nothing is read before its bytes are looked at.
+    """Read part of a file; in a folder, pages are read from disk only when their bytes are used.
 
     Args:
-        place: of the file.
-        name: of the file.
-        digest: of the file: one that was written anew under its old name is opened anew.
-        offset: of the part, bytes.
-        size: of the part, bytes.
+        place: location of the file.
+        name: name of the file.
+        digest: digest of the file, so a file replaced under the same name is opened again.
+        offset: start of the part, bytes.
+        size: length of the part, bytes.
 
     Raises:
-        OSError, ValueError: it cannot be read, or is shorter.
+        OSError, ValueError: the file cannot be read or is too short.
         ServiceError: the object store does not answer.
     """
     if isinstance(place, Path):
@@ -98,21 +97,20 @@ def read_range(place: Location, name: str, digest: str, offset: int, size: int) 
 
 
 def copy(folder: Path, names: list[str], place: Location) -> int:
-    """Copy files of a folder to a place, those that are not there yet; the last name comes last.
+    """Copy files of a folder to a place unless they are there; the last of `names` is copied after all others.
 
-    A file shows there when all of it has arrived. Returns how many were copied.
+    A file appears under its name only when complete. Returns the number of files copied.
 
     Raises:
-        ResourceError: the disk is full, or cannot be used.
-        ServiceError: the object store does not answer, or takes nothing.
+        ResourceError: the disk is full or cannot be used.
+        ServiceError: the object store does not answer or refuses the files.
     """
     there = sizes(place)
     missing = [name for name in names if there.get(name) != (folder / name).stat().st_size]
-    last = [name for name in missing if name == names[-1]]
     with ThreadPoolExecutor(COPIES) as pool:
-        list(pool.map(lambda name: _copy(folder, name, place), [name for name in missing if name not in last]))
-    for name in last:
-        _copy(folder, name, place)
+        list(pool.map(lambda name: _copy(folder, name, place), [name for name in missing if name != names[-1]]))
+    if names[-1] in missing:
+        _copy(folder, names[-1], place)
     return len(missing)
 
 
@@ -129,14 +127,14 @@ def _copy(folder: Path, name: str, place: Location) -> None:
 
 @contextmanager
 def asking(place: str) -> Iterator[None]:
-    """Turn what an object store's client says into one line; what is not there stays FileNotFoundError."""
+    """Turn an error of an object store's client into one line; a missing file stays FileNotFoundError."""
     try:
         yield
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
-        raise ServiceError(f"the object store of {_shown(place)} does not give what was asked ({reason})") from None
+        raise ServiceError(f"the object store of {_shown(place)} does not answer as expected ({reason})") from None
 
 
 @lru_cache(maxsize=8)
@@ -145,7 +143,7 @@ def _remote(place: str) -> tuple[fs.FileSystem, str]:
         files, path = fs.FileSystem.from_uri(place)
     except (pa.ArrowException, ValueError) as error:
         reason = " ".join(str(error).split())
-        raise ConfigError(f"{_shown(place)} is no folder and no URI of an object store ({reason})") from None
+        raise ConfigError(f"{_shown(place)} is neither a folder nor the URI of an object store ({reason})") from None
     return files, path.rstrip("/")
 
 
@@ -162,5 +160,5 @@ def _mapped(path: Path, digest: str) -> memoryview:
 
 
 def _shown(place: str) -> str:
-    """A URI without what may be a key in it."""
+    """Return a URI without parts that may hold a key."""
     return re.sub(r"//[^/@]*@", "//", place).partition("?")[0]

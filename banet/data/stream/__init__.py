@@ -1,1 +1,1 @@
-"""The training stream: which sample comes when, and how it gets to the trainer."""
+"""The training stream: the order of samples, and how they reach the trainer."""

@@ -1,4 +1,4 @@
-"""Random crops, flips and quarter turns (Sec. 4.1), the same for every image of a pair."""
+"""Random crops, flips and quarter turns (Sec. 4.1), shared by all images of a pair."""
 
 from dataclasses import dataclass
 
@@ -9,12 +9,12 @@ from banet.errors import DataError
 from banet.image import Image
 
 ROTATIONS = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
-"""Quarter turns, counter-clockwise, by OpenCV's names."""
+"""OpenCV's names for quarter turns, counter-clockwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Augmentation:
-    """One draw: a square crop at (top, left), flipped, then turned."""
+    """A square crop at (top, left), flipped, then turned."""
 
     top: int  # pixels
     left: int  # pixels
@@ -28,8 +28,8 @@ class Augmentation:
         return self.turn(image[self.top : self.top + self.crop, self.left : self.left + self.crop])
 
     def turn(self, patch: Image) -> Image:
-        """Flip and turn what has been cropped; contiguous."""
-        # OpenCV: copying numpy's turned views pixel by pixel would take as long as reading the patch
+        """Flip and turn a crop; the result is contiguous."""
+        # by OpenCV, because copying numpy's turned views pixel by pixel would take as long as reading the patch
         if self.flip_horizontal and self.flip_vertical:
             patch = cv2.flip(patch, -1)
         elif self.flip_horizontal or self.flip_vertical:
@@ -40,7 +40,7 @@ class Augmentation:
 
 
 def draw_augmentation(rng: np.random.Generator, height: int, width: int, crop: int, *, where: str) -> Augmentation:
-    """Draw a crop uniformly over all its exact places, flips with probability 1/2, and 0 to 3 quarter turns.
+    """Draw a crop uniformly over all positions, flips with probability 1/2, and 0 to 3 quarter turns.
 
     Raises:
         DataError: the image, named by `where`, is smaller than the crop.
@@ -58,10 +58,10 @@ def draw_augmentation(rng: np.random.Generator, height: int, width: int, crop: i
 
 
 def require_crop(height: int, width: int, crop: int, *, where: str) -> None:
-    """Check that an image, named by `where`, holds a crop of this side.
+    """Check that an image is large enough for a crop.
 
     Raises:
-        DataError: it is smaller.
+        DataError: the image, named by `where`, is smaller than the crop.
     """
     if crop > min(height, width):
         raise DataError(f"{where} is {height}x{width}, smaller than the training crop {crop}: lower recipe.phases crop")

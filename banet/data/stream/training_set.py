@@ -1,5 +1,6 @@
-"""The training set: samples by number, whole held-out sequences for validation."""
+"""The training set: samples by number, and whole held-out sequences for validation."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -14,6 +15,8 @@ from banet.data.shards.storage import Location
 from banet.data.stream.augmentation import draw_augmentation, require_crop
 from banet.data.stream.order import augmentation_rng, pair_of_sample
 from banet.errors import ConfigError
+from banet.image import Image
+from banet.metrics.psnr import psnr
 
 Crops = npt.NDArray[np.uint8]
 """RGB crops, uint8, (N, crop, crop, 3)."""
@@ -21,15 +24,15 @@ Crops = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSet:
-    """The training pairs of some shards; small, and the same in every process that it is sent to."""
+    """The training pairs of a folder of shards; small, and identical in every process that receives it."""
 
     folder: Location  # of the shards
     variant: str
-    held_out: tuple[str, ...]  # sequences, or patterns of them, that validate and never train
+    held_out: tuple[str, ...]  # validation sequences, or patterns of them, which are never trained on
     seed: int
 
     def samples(self, numbers: npt.NDArray[np.int64], crop: int) -> tuple[Crops, Crops]:
-        """Return blurred and sharp crops of the samples with these numbers, in their order."""
+        """Return the blurred and sharp crops of the samples with these numbers, in this order."""
         shards, rows = _open(self.folder), _split(self.folder, self.held_out)[0]
         blurred, sharp = (np.empty((len(numbers), crop, crop, 3), dtype=np.uint8) for _ in range(2))
         for i, k in enumerate(numbers):
@@ -41,21 +44,27 @@ class TrainingSet:
         return blurred, sharp
 
     def require_crop(self, crop: int) -> None:
-        """Check beforehand that every training image holds a crop of this side.
+        """Check that every training image is large enough for a crop.
 
         Raises:
-            DataError: names the first image that is smaller.
+            DataError: names the first image that is too small.
         """
         for row in self.training_rows():
             require_crop(row.height, row.width, crop, where=row.key)
 
     def training_rows(self) -> list[PairRow]:
-        """Return the rows that train, in the order of their keys."""
+        """Return the training rows in the order of their keys."""
         return _split(self.folder, self.held_out)[0]
 
     def validation_rows(self) -> list[PairRow]:
-        """Return the held-out rows, in the order of their keys."""
+        """Return the held-out rows in the order of their keys."""
         return _split(self.folder, self.held_out)[1]
+
+    def validation_psnr(self, restore: Callable[[Image], Image], rank: int = 0, ranks: int = 1) -> list[float]:
+        """Return the PSNR in dB of each restored held-out image in a rank's share, in the order of their keys."""
+        shards, rows = _open(self.folder), self.validation_rows()[rank::ranks]
+        pairs = (shards.read(row, (self.variant, SHARP)).images for row in rows)
+        return [psnr(restore(images[self.variant]), images[SHARP]) for images in pairs]
 
 
 @lru_cache(maxsize=4)
@@ -73,7 +82,7 @@ def _split(folder: Location, held_out: tuple[str, ...]) -> tuple[list[PairRow], 
     validation = [row for row in rows if any(fnmatchcase(row.sequence, pattern) for pattern in held_out)]
     held = set(validation)
     training = [row for row in rows if row not in held]
-    for name, chosen in (("trains", training), ("validates", validation)):
+    for name, chosen in (("train", training), ("validate", validation)):
         if not chosen:
-            raise ConfigError(f"benchmark.validation.sequences {list(held_out)}: with that nothing {name}")
+            raise ConfigError(f"benchmark.validation.sequences {list(held_out)} leaves nothing to {name} on")
     return training, validation

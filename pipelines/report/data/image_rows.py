@@ -1,4 +1,4 @@
-"""The table with a row an image that the evaluate stage leaves: what the figures by image and the worst ten need."""
+"""The evaluate stage's table with a row per image, for the figures by image and the worst ten."""
 
 import math
 from dataclasses import dataclass
@@ -31,11 +31,7 @@ class ImageRow:
 
 
 def read_images(folder: Path, variant: str) -> tuple[ImageRow, ...]:
-    """Read the rows of one variant, in their order.
-
-    Args:
-        folder: of one evaluation, with the table of scores.
-        variant: of the blurred images.
+    """Read an evaluation's rows of one variant of the blurred images, in the order of the table.
 
     Raises:
         DataError: the table is missing or damaged, or has no row of the variant.

@@ -1,4 +1,4 @@
-"""What a report says, as data: everything the page and the tables show."""
+"""Everything that the page and the tables of a report show, as data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from banet.scoring.methods import Method
 from banet.tracking.registry import RegisteredModel
 from banet.tracking.runs import RunScores
 from pipelines.report.data.image_rows import ImageRow
+from pipelines.report.data.other_methods import OtherMethod
 from pipelines.report.data.published import PublishedTable
 from pipelines.stages.evaluation_report import EvaluationReport
 from pipelines.stages.stage_results import Promotion, TrainingReport
@@ -24,6 +25,17 @@ class LogRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkInputs:
+    """What the report shows of one benchmark."""
+
+    evaluation: EvaluationReport
+    folder: Path  # of the evaluation; the paths of its samples are relative to it
+    images: tuple[ImageRow, ...]  # every image that was scored
+    others: tuple[OtherMethod, ...]  # methods scored on the same data, by mean PSNR, the best last
+    left_out: tuple[Method, ...]  # methods scored on other data
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReportInputs:
     """Everything that the report of one run shows."""
 
@@ -33,11 +45,13 @@ class ReportInputs:
     training: TrainingReport
     log: tuple[LogRow, ...]
     registered: RegisteredModel
-    promotion: Promotion
-    evaluations: tuple[EvaluationReport, ...]  # the first is the headline
-    folders: tuple[Path, ...]  # one for each evaluation: where its samples lie
-    images: tuple[tuple[ImageRow, ...], ...]  # one for each evaluation: every image it scored
-    methods: tuple[tuple[Method, ...], ...]  # one for each evaluation: whose images of its benchmark were scored here
     network: BANetConfig  # of the registered version
+    promotion: Promotion
+    benchmarks: tuple[BenchmarkInputs, ...]  # the first is the headline
     published: Mapping[int, PublishedTable]  # the paper's tables by their number
     runs: tuple[RunScores, ...]  # all training runs in MLflow
+
+    @property
+    def label(self) -> str:
+        """Name and version of the registered model."""
+        return f"{self.registered.name} version {self.registered.version}"

@@ -1,21 +1,22 @@
-"""PSNR by image: its distribution before and after restoration, and what was gained against how blurred it was."""
+"""PSNR by image: its distribution before and after restoration, and each image's gain against its blur."""
 
 from collections.abc import Sequence
 
 import numpy as np
+from markupsafe import Markup
 
 from pipelines.report.data.image_rows import ImageRow
-from pipelines.report.figures.svg import ACCENT, INK, MUTED, RULE, blank, svg
+from pipelines.report.figures.svg import ACCENT, INK, MUTED, RULE, annotate, blank, svg
 
 _BINS = 24
-_FEWEST = 3  # images that a distribution is drawn of
+_FEWEST = 3  # images that are worth drawing
 
 
-def distribution_svg(benchmark: str, rows: Sequence[ImageRow]) -> str:
-    """How many images have which PSNR: blurred as an outline, restored filled. Empty for too few images."""
+def distribution_svg(benchmark: str, rows: Sequence[ImageRow]) -> Markup:
+    """Histograms of the images' PSNR: blurred as an outline, restored filled. Empty for too few images."""
     drawn = [row for row in rows if row.finite]
     if len(drawn) < _FEWEST:
-        return ""
+        return Markup()
     before = np.array([row.blurred_psnr for row in drawn])
     after = np.array([row.restored_psnr for row in drawn])
     figure, axes = blank("PSNR, dB", "images")
@@ -25,17 +26,8 @@ def distribution_svg(benchmark: str, rows: Sequence[ImageRow]) -> str:
     for values, name, colour, line in ((before, "blurred", INK, (0, (4, 3))), (after, "restored", ACCENT, "solid")):
         mean, left = values.mean(), values.mean() <= (before.mean() + after.mean()) / 2
         axes.axvline(mean, color=colour, linewidth=1.2, linestyle=line)
-        axes.annotate(
-            f"{name} {mean:.2f}",
-            (mean, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(-4 if left else 4, -2),
-            textcoords="offset points",
-            ha="right" if left else "left",
-            va="top",
-            color=colour,
-            fontsize=9,
-        )
+        style = {"color": colour, "fontsize": 9, "va": "top", "xycoords": ("data", "axes fraction")}
+        annotate(axes, f"{name} {mean:.2f}", (mean, 1), offset=(4, -2), left=left, **style)
     axes.set_ylim(top=axes.get_ylim()[1] * 1.2)
     label = (
         f"Distribution of PSNR over {len(drawn)} images of {benchmark}: blurred {before.min():.2f} to "
@@ -45,11 +37,11 @@ def distribution_svg(benchmark: str, rows: Sequence[ImageRow]) -> str:
     return svg(figure, name=f"distribution-{benchmark}", label=label)
 
 
-def gain_svg(benchmark: str, rows: Sequence[ImageRow]) -> str:
-    """What each image gained, against the PSNR of its blurred input. Empty for too few images."""
+def gain_svg(benchmark: str, rows: Sequence[ImageRow]) -> Markup:
+    """Each image's gain against the PSNR of its blurred input. Empty for too few images."""
     drawn = [row for row in rows if row.finite]
     if len(drawn) < _FEWEST:
-        return ""
+        return Markup()
     before, gained = [row.blurred_psnr for row in drawn], [row.gain for row in drawn]
     figure, axes = blank("PSNR of the blurred input, dB", "gain, dB")
     axes.axhline(0, color=MUTED, linewidth=1)

@@ -1,12 +1,13 @@
-"""Figures as SVG that is put into the page as it is: no fonts, no colours of its own.
+"""Figures as SVG inside the page, in the page's own fonts.
 
-Colours become variables of the page's style sheet, so that one drawing serves light and dark.
+Colours become variables of the page's style sheet, and one drawing serves the light and the dark page.
 """
 
 import io
 import re
-from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup, escape
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,14 +16,13 @@ if TYPE_CHECKING:
 # Drawn with a colour that occurs nowhere else, then replaced by the variable's name.
 _VARIABLES = {"#010203": "var(--ink)", "#010204": "var(--muted)", "#010205": "var(--rule)", "#010206": "var(--accent)"}
 INK, MUTED, RULE, ACCENT = _VARIABLES
-INCHES = (4.8, 3.0)
 
 
-def blank(x: str, y: str, *, inches: tuple[float, float] = INCHES) -> "tuple[Figure, Axes]":
-    """An empty figure with the page's manner of axes; `y` stands above them, where it can be read upright."""
+def blank(x: str, y: str, *, height: float = 3.0) -> "tuple[Figure, Axes]":
+    """An empty figure in the page's style, of this height in inches; the label `y` is horizontal, above the axes."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=inches, layout="constrained")
+    figure = Figure(figsize=(4.8, height), layout="constrained")
     axes = figure.add_subplot()
     figure.patch.set_visible(False)
     axes.patch.set_visible(False)
@@ -36,18 +36,32 @@ def blank(x: str, y: str, *, inches: tuple[float, float] = INCHES) -> "tuple[Fig
     return figure, axes
 
 
-def svg(figure: "Figure", *, name: str, label: str) -> str:
-    """Draw, and make ids unique to the figure, fonts the page's, and colours its variables.
+def annotate(
+    axes: "Axes",
+    text: str,
+    at: tuple[float, float],
+    *,
+    offset: tuple[float, float],
+    left: bool = False,
+    **style: Any,  # noqa: ANN401  # keywords of matplotlib's annotate
+) -> None:
+    """Write text to the right of a point at an offset in points, or mirrored to its `left`."""
+    x, y = (-offset[0] if left else offset[0]), offset[1]
+    axes.annotate(text, at, xytext=(x, y), textcoords="offset points", ha="right" if left else "left", **style)
+
+
+def svg(figure: "Figure", *, name: str, label: str) -> Markup:
+    """Draw with ids unique to the figure, the page's fonts, and its variables as colours.
 
     Args:
-        figure: of `blank`, drawn in `INK`, `MUTED`, `RULE` and `ACCENT` alone.
-        name: unlike every other figure's on the page.
-        label: what the figure shows, for those who do not see it.
+        figure: of `blank`, drawn only in `INK`, `MUTED`, `RULE` and `ACCENT`.
+        name: unique on the page.
+        label: describes the figure to those who do not see it.
     """
     import matplotlib
 
     buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name, "path.simplify": True}):
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     drawn = buffer.getvalue()
     drawn = drawn[drawn.index("<svg") :]
@@ -57,4 +71,5 @@ def svg(figure: "Figure", *, name: str, label: str) -> str:
     drawn = re.sub(r"font-family: [^;\"]*(; )?", "", drawn)
     for colour, variable in _VARIABLES.items():
         drawn = drawn.replace(colour, variable)
-    return drawn.replace("<svg ", f'<svg role="img" aria-label="{escape(label)}" ', 1).strip()
+    drawn = drawn.replace("<svg ", f'<svg role="img" aria-label="{escape(label)}" ', 1).strip()
+    return Markup(drawn)  # noqa: S704  # matplotlib escapes the words in it

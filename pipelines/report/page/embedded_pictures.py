@@ -1,4 +1,4 @@
-"""Pictures inside the page: PNGs as they are, close-ups, error maps, and WebP where PNG would be too large."""
+"""Pictures inside the page: files as they are, close-ups, error maps, and WebP if PNG would be too large."""
 
 import base64
 from collections.abc import Mapping
@@ -8,21 +8,20 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from banet.data.images.codec import decode, encode_png, encode_webp, read_image
+from banet.data.images.codec import decode, encode_png, encode_webp
 from banet.errors import DataError
 from banet.image import Image
 from banet.scoring.pictures import Sample
 
-Map = npt.NDArray[np.float32]  # one value a pixel, (H, W)
+Map = npt.NDArray[np.float32]  # one value per pixel, (H, W)
 
 AGAIN = "run the evaluate stage again"
 WEBP_QUALITY = 90
-_PNG = b"\x89PNG\r\n\x1a\n"
 _CLOSE = 4  # a close-up's side is the picture's shorter one divided by this
 _LEAST_SIDE = 32  # pixels of a close-up, if the picture has as many
 _MAP_WIDTH = 480  # pixels of an error map, at most
-_LEVELS = 64  # colours of an error map: more are not told apart and compress badly
-_BRIGHTEST = 0.995  # share of the places that are not brighter than the map's last colour
+_LEVELS = 64  # colours of an error map: more are indistinguishable and compress badly
+_BRIGHTEST = 0.995  # quantile of the errors that gets the map's last colour
 _ATTENTION = "attention"  # the role of the picture that `banet.analysis.explain` draws
 
 
@@ -50,51 +49,38 @@ class Box:
     left: int
     side: int
 
+    def crop(self, image: Image) -> Image:
+        """The pixels inside."""
+        return np.ascontiguousarray(image[self.top : self.top + self.side, self.left : self.left + self.side])
 
-def from_file(role: str, note: str, path: Path) -> Picture:
-    """Take a PNG as it is.
+
+def from_file(role: str, note: str, path: Path) -> tuple[Picture, Image]:
+    """Take a PNG or JPEG as it is, and decode it too.
 
     Raises:
-        DataError: it is missing or no PNG.
+        DataError: it is missing or damaged.
     """
     try:
         content = path.read_bytes()
+        image = decode(content, str(path))
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}): {AGAIN}") from None
-    if not content.startswith(_PNG) or len(content) < 24:
-        raise DataError(f"{path} is no PNG: {AGAIN}")
-    return Picture(
-        role=role,
-        note=note,
-        uri=_uri("png", content),
-        width=int.from_bytes(content[16:20]),  # PNG's first chunk, IHDR, begins with both sizes
-        height=int.from_bytes(content[20:24]),
-    )
+    except DataError:
+        raise DataError(f"{path} is damaged: {AGAIN}") from None
+    return _picture(role, note, "jpeg" if path.suffix == ".jpg" else "png", content, image), image
 
 
 def from_image(role: str, note: str, image: Image, *, drawing: bool = False) -> Picture:
-    """Encode an image without loss: as PNG, or as WebP, which takes a third of it for a drawing of few colours."""
-    height, width = image.shape[:2]
-    uri = _uri("webp", encode_webp(image)) if drawing else _uri("png", encode_png(image, compression=9))
-    return Picture(role=role, note=note, uri=uri, width=width, height=height)
+    """Encode losslessly: as PNG, or as WebP, which is a third as large for a drawing with few colours."""
+    if drawing:
+        return _picture(role, note, "webp", encode_webp(image), image)
+    return _picture(role, note, "png", encode_png(image, compression=9), image)
 
 
 def as_webp(picture: Picture) -> Picture:
-    """Encode a picture anew with loss, where all of them without would make the page too large."""
+    """Encode a picture again, with loss, if all lossless ones would make the page too large."""
     image = decode(base64.b64decode(picture.uri.partition(",")[2]), picture.role)
     return replace(picture, uri=_uri("webp", encode_webp(image, quality=WEBP_QUALITY)))
-
-
-def decoded(path: Path) -> Image:
-    """Read the pixels of a picture that is there.
-
-    Raises:
-        DataError: it is damaged.
-    """
-    try:
-        return read_image(path)
-    except DataError:
-        raise DataError(f"{path} is damaged: {AGAIN}") from None
 
 
 def attention(sample: Sample, folder: Path) -> Picture | None:
@@ -107,24 +93,22 @@ def attention(sample: Sample, folder: Path) -> Picture | None:
     """
     restored = folder / sample.restored
     path = restored.with_name(f"{restored.stem.removesuffix('_restored')}_{_ATTENTION}.jpg")
-    if not path.is_file():
-        return None
-    height, width = decoded(path).shape[:2]
-    return Picture(role=_ATTENTION, note=sample.key, uri=_uri("jpeg", path.read_bytes()), width=width, height=height)
+    return from_file(_ATTENTION, sample.key, path)[0] if path.is_file() else None
 
 
 def worst_place(error_HW: Map) -> Box:
-    """The square of the largest mean error, the first of equal ones."""
+    """The square with the largest mean error; the first of equal ones."""
     H, W = error_HW.shape
     side = min(H, W, max(_LEAST_SIDE, min(H, W) // _CLOSE))
     sums = np.pad(error_HW.astype(np.float64), ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
     inside = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
-    top, left = np.unravel_index(np.argmax(np.round(inside, 3)), inside.shape)  # rounded: sums differ in their last bit
+    # Rounded so that the order of summation cannot show.
+    top, left = np.unravel_index(np.argmax(np.round(inside, 3)), inside.shape)
     return Box(top=int(top), left=int(left), side=side)
 
 
 def error_maps(errors_HW: Mapping[str, Map]) -> tuple[Picture, ...]:
-    """Draw errors, dark for none, by one scale.
+    """Draw errors on one scale; no error is dark.
 
     Args:
         errors_HW: grey levels, by the pictures' roles.
@@ -141,22 +125,22 @@ def error_maps(errors_HW: Mapping[str, Map]) -> tuple[Picture, ...]:
 
 
 def error(image: Image, sharp: Image) -> Map:
-    """Magnitude of the difference, mean over channels, grey levels."""
+    """Absolute difference, mean over channels, grey levels."""
     difference = np.abs(image.astype(np.float32) - sharp)
     return np.asarray(difference.mean(axis=2), dtype=np.float32)
 
 
-def cropped(image: Image, box: Box) -> Image:
-    """The pixels inside a box."""
-    return np.ascontiguousarray(image[box.top : box.top + box.side, box.left : box.left + box.side])
-
-
 def _reduced(error_HW: Map) -> Map:
-    """Means over squares, so that the map is no wider than `_MAP_WIDTH`."""
+    """Means over squares, for a map no wider than `_MAP_WIDTH`."""
     H, W = error_HW.shape
     n = min(-(-W // _MAP_WIDTH), H, W)
     cut = error_HW[: H // n * n, : W // n * n]
     return np.asarray(cut.reshape(H // n, n, W // n, n).mean(axis=(1, 3)), dtype=np.float32)
+
+
+def _picture(role: str, note: str, kind: str, content: bytes, image: Image) -> Picture:
+    height, width = image.shape[:2]
+    return Picture(role=role, note=note, uri=_uri(kind, content), width=width, height=height)
 
 
 def _uri(kind: str, content: bytes) -> str:

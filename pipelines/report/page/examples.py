@@ -1,21 +1,17 @@
 """What the page shows of one image: whole pictures, close-ups where the restoration errs most, error maps."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from banet.data.images.codec import read_image
 from banet.errors import DataError
 from banet.image import Image
 from banet.scoring.pictures import Sample
-from pipelines.report.data.other_methods import Other
+from pipelines.report.data.inputs import BenchmarkInputs
 from pipelines.report.page.embedded_pictures import (
     AGAIN,
     Box,
     Picture,
-    as_webp,
-    cropped,
-    decoded,
     error,
     error_maps,
     from_file,
@@ -23,9 +19,6 @@ from pipelines.report.page.embedded_pictures import (
     worst_place,
 )
 from pipelines.report.tables.formats import decibels, gain
-from pipelines.stages.evaluation_report import EvaluationReport
-
-_ROLES = ("blurred", "restored", "sharp")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +30,10 @@ class Scene:
     gained: str  # dB
     width: int  # pixels of the whole image
     height: int
-    pictures: tuple[Picture, ...]  # blurred, restored, sharp; none where only the close-ups are shown
-    box: Box  # the close-ups' place
-    crops: tuple[Picture, ...]  # blurred, other methods', restored, sharp, close
-    maps: tuple[Picture, ...]  # errors of the blurred and of the restored image, one scale; or of the restored alone
+    pictures: tuple[Picture, ...]  # blurred, restored, sharp; none if only the close-ups are shown
+    box: Box  # the square of the close-ups
+    crops: tuple[Picture, ...]  # close-ups: blurred, other methods', restored, sharp
+    maps: tuple[Picture, ...]  # errors of the blurred and the restored image on one scale, or only of the restored
 
     @property
     def size(self) -> int:
@@ -48,59 +41,54 @@ class Scene:
         return sum(picture.size for picture in (*self.pictures, *self.crops, *self.maps))
 
 
-def scene(
-    sample: Sample, evaluation: EvaluationReport, folder: Path, others: Sequence[Other] = (), *, whole: bool = True
-) -> Scene:
-    """Read one sample of an evaluation from the evaluation's folder.
+def scene(sample: Sample, benchmark: BenchmarkInputs, *, whole: bool = True) -> Scene:
+    """Read one sample of an evaluation.
 
     Args:
         sample: the image.
-        evaluation: that it belongs to.
-        folder: of the evaluation.
-        others: methods whose images stand between the blurred and the restored one, close.
-        whole: show the whole pictures, and the blurred image's errors too.
+        benchmark: that it belongs to.
+        whole: show the whole pictures and the blurred image's errors too.
 
     Raises:
-        DataError: a picture is missing or no PNG, or they are not of one size.
+        DataError: a picture is missing or damaged, or they differ in size.
     """
-    psnrs = [f"{decibels(value)} dB" for value in (sample.blurred_psnr, sample.restored_psnr)]
-    paths = [folder / name for name in (sample.blurred, sample.restored, sample.sharp)]
-    pictures = tuple(map(from_file, _ROLES, (*psnrs, "ground truth"), paths))
-    images = [decoded(path) for path in paths]
-    if len({image.shape for image in images}) > 1:
-        raise DataError(f"{paths[0]}, {paths[1].name} and {paths[2].name} are not of one size: {AGAIN}")
-    blurred, restored, sharp = images
+    evaluation, folder = benchmark.evaluation, benchmark.folder
+    before, after = decibels(sample.blurred_psnr), decibels(sample.restored_psnr)
+    files = (
+        from_file("blurred", f"{before} dB", folder / sample.blurred),
+        from_file("restored", f"{after} dB", folder / sample.restored),
+        from_file("sharp", "ground truth", folder / sample.sharp),
+    )
+    pictures = tuple(picture for picture, _ in files)
+    blurred, restored, sharp = (image for _, image in files)
+    if not blurred.shape == restored.shape == sharp.shape:
+        raise DataError(f"{folder / sample.blurred}, {sample.restored} and {sample.sharp} differ in size: {AGAIN}")
     errors = {"error, blurred": error(blurred, sharp)} if whole else {}
     errors["error, restored"] = error(restored, sharp)
     box = worst_place(errors["error, restored"])
     close = (
-        ("blurred", psnrs[0], blurred),
-        *_of_others(sample.key, others, sharp),
-        (f"{evaluation.model} version {evaluation.version}", psnrs[1], restored),
+        ("blurred", f"{before} dB", blurred),
+        *_of_others(sample.key, benchmark, sharp),
+        (f"{evaluation.model} version {evaluation.version}", f"{after} dB", restored),
         ("sharp", "", sharp),
     )
     same = sample.restored_psnr == sample.blurred_psnr  # both may be infinite
     return Scene(
         key=sample.key,
-        change=f"{decibels(sample.blurred_psnr)} -> {decibels(sample.restored_psnr)}",
+        change=f"{before} -> {after}",
         gained="0" if same else gain(sample.restored_psnr - sample.blurred_psnr),
         width=pictures[0].width,
         height=pictures[0].height,
         pictures=pictures if whole else (),
         box=box,
-        crops=tuple(from_image(name, note, cropped(image, box)) for name, note, image in close),
+        crops=tuple(from_image(name, note, box.crop(image)) for name, note, image in close),
         maps=error_maps(errors),
     )
 
 
-def with_webp(shown: Scene) -> Scene:
-    """Encode the whole pictures with loss; close-ups and maps stay as they are."""
-    return replace(shown, pictures=tuple(map(as_webp, shown.pictures)))
-
-
-def _of_others(key: str, others: Sequence[Other], sharp: Image) -> Iterator[tuple[str, str, Image]]:
-    """Name, PSNR and image of each method that restored this one."""
-    for other in others:
+def _of_others(key: str, benchmark: BenchmarkInputs, sharp: Image) -> Iterator[tuple[str, str, Image]]:
+    """Name, PSNR and image of each method that restored this image."""
+    for other in benchmark.others:
         path = other.method.sample(key)
         if path is None:
             continue

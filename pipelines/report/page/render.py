@@ -8,14 +8,15 @@ from collections.abc import Iterator, Mapping
 from markupsafe import Markup
 
 from pipelines.report.data.inputs import ReportInputs
+from pipelines.report.figures.distribution import distribution_svg, gain_svg
 from pipelines.report.figures.latency_scatter import time_svg
 from pipelines.report.figures.training_curves import loss_svg, validation_svg
-from pipelines.report.page.benchmark_sections import drawn, parts
+from pipelines.report.page.benchmark_sections import benchmark_sections
 from pipelines.report.page.embedded_pictures import WEBP_QUALITY
 from pipelines.report.page.examples import Scene
-from pipelines.report.tables.all_tables import measured, paper_tables
-from pipelines.report.tables.comparison import SCORED
-from pipelines.report.tables.formats import Table, decibels, gain
+from pipelines.report.tables.all_tables import paper_tables
+from pipelines.report.tables.formats import decibels, gain
+from pipelines.report.tables.results import results_table, strata_table, worst_table
 
 _MINUS = re.compile(r"(?<![\w.])-(?=\d|inf)")
 
@@ -24,8 +25,7 @@ def render_page(inputs: ReportInputs) -> str:
     """Make the whole page.
 
     Raises:
-        DataError: a sample's picture is missing or no PNG.
-
+        DataError: a picture is missing or damaged.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -39,50 +39,44 @@ def render_page(inputs: ReportInputs) -> str:
     environment.filters.update(
         decibels=decibels, gain=lambda value: _typeset(gain(value)), typeset=_typeset, place=_place
     )
+    evaluations = [each.evaluation for each in inputs.benchmarks]
     script = environment.get_template("slider.js.j2").render()
     return environment.get_template("page.html.j2").render(
         inputs=inputs,
-        headline=inputs.evaluations[0] if inputs.evaluations else None,
-        parts=list(parts(inputs)),
+        headline=evaluations[0] if evaluations else None,
+        sections=benchmark_sections(inputs.benchmarks),
+        results_table=results_table,
+        strata_table=strata_table,
+        worst_table=worst_table,
+        distribution_svg=distribution_svg,
+        gain_svg=gain_svg,
         quality=WEBP_QUALITY,
-        paper=[(table, _has_ours(table)) for table in paper_tables(inputs).values()],
-        loss=drawn(loss_svg(inputs.log)),
-        validation=drawn(validation_svg(inputs.training, inputs.log)),
-        timed=any(e.benchmark == "gopro" and e.latency is not None for e in inputs.evaluations),
-        scatter=drawn(time_svg(inputs.published[1], measured(inputs))),
+        paper_tables=paper_tables(inputs).values(),
+        loss=loss_svg(inputs.log),
+        validation=validation_svg(inputs.training, inputs.log),
+        timed=any(e.benchmark == "gopro" and e.latency is not None for e in evaluations),
+        scatter=time_svg(inputs),
         params=_flat_sections(inputs.params),
-        script=Markup(script),  # noqa: S704  # ours alone: nothing is put into it
+        script=Markup(script),  # noqa: S704  # a file of ours without variables
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
 
 
-def _has_ours(table: Table) -> bool:
-    """Whether a table of the paper holds anything measured or scored here, and so is shown open."""
-    return any(row.strong or row.figures[-1] == SCORED for row in table.rows)
-
-
 def _place(shown: Scene) -> str:
-    """The close-ups' square as a style, in shares of the whole picture."""
-    box = shown.box
-    return "; ".join(
-        f"{name}: {100 * pixels / full:.2f}%"
-        for name, pixels, full in (
-            ("left", box.left, shown.width),
-            ("top", box.top, shown.height),
-            ("width", box.side, shown.width),
-            ("height", box.side, shown.height),
-        )
-    )
+    """The close-ups' square as a style, in percent of the whole picture."""
+    box, width, height = shown.box, shown.width, shown.height
+    sides = {"left": box.left / width, "top": box.top / height, "width": box.side / width, "height": box.side / height}
+    return "; ".join(f"{name}: {share:.2%}" for name, share in sides.items())
 
 
 def _typeset(text: str) -> str:
-    """Turn ASCII into what a typesetter uses: arrows, a dash for no value, wide minuses, marks that stick."""
+    """Turn ASCII into arrows, en dashes for no value, minus signs, and note marks that never wrap."""
     joined = text.replace(" -> ", " \u2192\u00a0").replace(" [", "\u00a0[")
     return "\u2013" if text == "-" else _MINUS.sub("\u2212", joined)
 
 
 def _flat_sections(params: Mapping[str, object]) -> dict[str, list[tuple[str, str]]]:
-    """Name every setting by its path inside its section; settings outside any section come first, under no name."""
+    """Name every setting by its path in its section; settings outside any section come first, under the name ""."""
     sections: dict[str, list[tuple[str, str]]] = {"": []}
     for name, value in params.items():
         title, rows = (name, _flat(value)) if isinstance(value, Mapping) else ("", _flat(value, name))
@@ -104,6 +98,4 @@ def _flat(value: object, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _shown(value: object) -> str:
-    if value is None:
-        return "none"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)

@@ -1,19 +1,18 @@
-"""Tables 5 to 9 of the paper with what the runs in MLflow reached beside its figures, however many there are."""
+"""Tables 5 to 9 of the paper, with the scores of all runs in MLflow beside its figures."""
 
 import statistics
 from collections.abc import Iterator, Sequence
 
 from banet.scoring.aggregate import score_name, score_place
 from banet.tracking.runs import RunScores
-from pipelines.report.data.published import Column, PublishedRow, PublishedTable
+from pipelines.report.data.published import PublishedRow, PublishedTable
 from pipelines.report.tables.comparison import PAPER, published_cell
 from pipelines.report.tables.formats import NO_VALUE, Table, TableRow
 
 ABLATIONS = (5, 6, 7, 8, 9)
 _YES_OR_NO = {"pdc", "ar", "sp", "mksp", "cpdc"}
 _HEADINGS = {"psnr_db": "paper: PSNR dB", "time_ms": "paper: time ms", "params_m": "paper: parameters M"}
-_WHOLE = 1  # sub-images that an image is restored in: all at once
-_Group = tuple[str, str, str]  # benchmark, variant and recipe: runs of other ones are no repetitions
+_Group = tuple[str, str, str]  # benchmark, variant and recipe: only runs that share them are repetitions
 
 
 def ablation_table(published: PublishedTable, runs: Sequence[RunScores]) -> Table:
@@ -23,18 +22,16 @@ def ablation_table(published: PublishedTable, runs: Sequence[RunScores]) -> Tabl
     trained on. Cells without a run are empty.
     """
     models = {row.model for row in published.rows}
-    groups = tuple(sorted({(run.benchmark, run.variant, run.recipe) for run in runs if run.model in models}))
-    rows = []
-    for row in published.rows:
-        cells = [_cell(column, value) for column, value in zip(published.columns, row.figures, strict=True)]
-        for group in groups or (None,):
-            cells += _summary([] if group is None else list(_scores(runs, group, row, _sub_images(published, row))))
-        measured = any(cells[len(published.columns) :])
-        rows.append(TableRow(label=row.method, figures=tuple(cells), strong=measured))
-    headings = [_HEADINGS.get(column.name, column.name) for column in published.columns]
+    groups = sorted({(run.benchmark, run.variant, run.recipe) for run in runs if run.model in models})
+    headings = [_HEADINGS.get(column, column) for column in published.columns]
     for group in groups or (None,):
         where = "here" if group is None else f"here, {group[0]} ({group[1]}), {group[2]}"
         headings += [f"{where}: PSNR dB", "spread dB", "runs"]
+    rows = []
+    for row in published.rows:
+        measured = [cell for group in groups for cell in _summary(list(_scores(runs, group, row)))] or [""] * 3
+        cells = (_published_cell(column, value) for column, value in row.figures.items())
+        rows.append(TableRow(label=row.method, figures=(*cells, *measured), strong=any(measured)))
     return Table(
         caption=f"Table {published.number} of {PAPER}: {published.caption}",
         headings=("network", *headings),
@@ -43,7 +40,8 @@ def ablation_table(published: PublishedTable, runs: Sequence[RunScores]) -> Tabl
     )
 
 
-def _scores(runs: Sequence[RunScores], group: _Group, row: PublishedRow, sub_images: int) -> Iterator[float]:
+def _scores(runs: Sequence[RunScores], group: _Group, row: PublishedRow) -> Iterator[float]:
+    sub_images = int(row.figures.get("sub_images") or 1)
     name = score_name(score_place(*group[:2], sub_images=sub_images))
     for run in runs:
         if (run.benchmark, run.variant, run.recipe) == group and run.model == row.model and name in run.metrics:
@@ -57,13 +55,8 @@ def _summary(scores: Sequence[float]) -> list[str]:
     return [f"{statistics.fmean(scores):.2f}", spread, str(len(scores))]
 
 
-def _sub_images(published: PublishedTable, row: PublishedRow) -> int:
-    names = [column.name for column in published.columns]
-    return int(row.figures[names.index("sub_images")] or _WHOLE) if "sub_images" in names else _WHOLE
-
-
-def _cell(column: Column, value: float | None) -> str:
-    if column.name in _YES_OR_NO and value is not None:
+def _published_cell(column: str, value: float | None) -> str:
+    if column in _YES_OR_NO:
         return "yes" if value else NO_VALUE
     return published_cell(column, value)
 
@@ -77,9 +70,9 @@ def _notes(published: PublishedTable, groups: Sequence[_Group]) -> Iterator[str]
             f"Here: trained and tested on {recipes}; the mean over the runs in MLflow, their standard deviation "
             "(empty for one run), and their number."
         )
-    if any(benchmark != "gopro" for benchmark, _, _ in groups):
-        yield "The paper's figures are GoPro's: those of another benchmark compare among themselves only."
-    if not groups:
+    else:
         yield "No run in MLflow trained one of these networks and was evaluated."
-    if any(column.name == "time_ms" for column in published.columns):
+    if any(benchmark != "gopro" for benchmark, _, _ in groups):
+        yield "The paper's figures are for GoPro: figures for another benchmark compare only with each other."
+    if "time_ms" in published.columns:
         yield "The paper's times of fast networks were taken without waiting for the GPU: see Table 1."

@@ -1,28 +1,23 @@
-"""Tables 1 to 3 of the paper with what was measured here among them, ours and other methods' images."""
+"""Tables 1 to 3 of the paper, with rows for the registered model and for other methods' images scored here."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 from banet.analysis.complexity import convolution_macs
 from banet.analysis.profile import Latency
-from banet.model.network_config import BANetConfig
 from banet.scoring.aggregate import AlignedMeans, Means
-from pipelines.report.data.other_methods import Other
-from pipelines.report.data.published import Column, PublishedRow, PublishedTable
+from pipelines.report.data.inputs import ReportInputs
+from pipelines.report.data.other_methods import OtherMethod
+from pipelines.report.data.published import PublishedTable
 from pipelines.report.tables.formats import NO_VALUE, Table, TableRow, milliseconds
 from pipelines.report.tables.latency_notes import measured_time_note, published_time_note
 from pipelines.stages.evaluation_report import EvaluationReport
 
 PAPER = "Tsai et al. 2022"
 PUBLISHED, MEASURED, SCORED = "published", "measured here", "scored here"
-_PREFIXES = {  # by the table's number: what stands before the columns of each of its benchmarks
-    1: {"gopro": ""},
-    2: {"hide": ""},
-    3: {"realblur_j": "realblur_j_", "realblur_r": "realblur_r_"},
-}
-COMPARISONS = tuple(_PREFIXES)
+_BENCHMARKS = {1: ("gopro",), 2: ("hide",), 3: ("realblur_j", "realblur_r")}  # by the table's number
+COMPARISONS = tuple(_BENCHMARKS)
 _HEADINGS = {
     "code_released": "code",
     "psnr_db": "PSNR dB",
@@ -35,189 +30,148 @@ _HEADINGS = {
     "params_m": "parameters M",
     "gmacs": "GMACs [2]",
 }
-_NOT_OF_A_NAME = re.compile(r"[^\w+]|_")  # what "MIMO-UNet+" and "mimo_unet+" differ in
+_IGNORED_IN_NAMES = re.compile(r"[^\w+]|_")  # "mimo_unet+" is "MIMO-UNet+"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """One registered version, and its scores on the benchmarks of the paper's tables."""
-
-    name: str
-    version: int
-    network: BANetConfig  # its name is the key of the published row that the measured one stands below
-    parameters: int
-    evaluations: Sequence[EvaluationReport]
-
-    @property
-    def label(self) -> str:
-        """What names its rows."""
-        return f"{self.name} version {self.version}"
-
-
-def comparison_table(
-    published: PublishedTable, times: PublishedTable, measured: Measured, others: Sequence[Other] = ()
-) -> Table:
-    """One of Tables 1 to 3, what was measured below the published row of the same network or method, or at the end.
-
-    Args:
-        published: the table.
-        times: Table 1, whose GMACs and times the note reckons with.
-        measured: benchmarks of other tables among its evaluations are passed over.
-        others: methods whose images were scored here; other tables' benchmarks are passed over.
-    """
-    prefixes = _PREFIXES[published.number]
-    here = {e.benchmark: e for e in measured.evaluations if e.benchmark in prefixes}
-    blocks = [[_published_row(row, published.columns)] for row in published.rows]
-    at_end: list[TableRow] = []
-    methods, networks = [_plain(row.method) for row in published.rows], [row.model for row in published.rows]
-    scored = _scored_figures(others, prefixes)
+def comparison_table(number: int, inputs: ReportInputs) -> Table:
+    """One of Tables 1 to 3; a measured row follows the published row of its network or method, or comes last."""
+    published = inputs.published[number]
+    benchmarks = [each for each in inputs.benchmarks if each.evaluation.benchmark in _BENCHMARKS[number]]
+    here = [each.evaluation for each in benchmarks]
+    latency = next((e.latency for e in here if e.latency is not None), None)
+    scored = _scored_figures([other for each in benchmarks for other in each.others])
+    methods = [_plain(row.method) for row in published.rows]
+    models = [row.model for row in published.rows]
+    blocks = [
+        [_row(row.method, (published_cell(column, value) for column, value in row.figures.items()), PUBLISHED)]
+        for row in published.rows
+    ]
+    last: list[TableRow] = []
     for name, figures in scored.items():
-        place = blocks[methods.index(_plain(name))] if _plain(name) in methods else at_end
-        place.append(TableRow(label=name, figures=(*_cells(published.columns, figures), SCORED)))
+        block = blocks[methods.index(_plain(name))] if _plain(name) in methods else last
+        block.append(_row(name, _measured_cells(published, figures), SCORED))
     if here:
-        figures = _measured_figures(here, prefixes, measured)
-        place = blocks[networks.index(measured.network.name)] if measured.network.name in networks else at_end
-        place.append(
-            TableRow(label=measured.label, figures=(*_cells(published.columns, figures), MEASURED), strong=True)
-        )
+        figures = _measured_figures(here, inputs, latency)
+        block = blocks[models.index(inputs.network.name)] if inputs.network.name in models else last
+        block.append(_row(inputs.label, _measured_cells(published, figures), MEASURED))
     return Table(
-        caption=f"Table {published.number} of {PAPER}: {published.caption}",
-        headings=("method", *(_HEADINGS[column.name] for column in published.columns), "origin"),
-        rows=tuple(chain(*blocks, at_end)),
-        notes=(*_notes(published, here, tuple(scored)), *_numbered_notes(published, times, here)),
+        caption=f"Table {number} of {PAPER}: {published.caption}",
+        headings=("method", *(_HEADINGS[column] for column in published.columns), "origin"),
+        rows=tuple(chain(*blocks, last)),
+        notes=(*_notes(published, here, tuple(scored)), *_numbered_notes(published, inputs.published[1], latency)),
     )
 
 
-def _numbered_notes(
-    published: PublishedTable, times: PublishedTable, here: Mapping[str, EvaluationReport]
-) -> Iterator[str]:
-    latency = _latency(here)
+def published_cell(column: str, value: float | None) -> str:
+    """With as many decimals as the paper prints in this column."""
+    if value is None:
+        return NO_VALUE
+    if column == "code_released":
+        return "yes" if value else "no"
+    if column.endswith("psnr_db"):
+        return f"{value:.2f}"
+    return f"{value:.3f}" if column.endswith("ssim") else f"{value:.0f}"
+
+
+def _row(label: str, cells: Iterable[str], origin: str) -> TableRow:
+    return TableRow(label=label, figures=(*cells, origin), strong=origin == MEASURED)
+
+
+def _measured_cells(published: PublishedTable, figures: Mapping[str, float]) -> Iterator[str]:
+    for column in published.columns:
+        value = figures.get(column)
+        if value is None:
+            yield NO_VALUE
+        elif column == "time_ms":
+            yield f"{milliseconds(value)} [3]"
+        elif column in {"params_m", "gmacs"}:
+            yield f"{value:.1f}"  # a small network's would round to 1
+        else:
+            yield published_cell(column, value)
+
+
+def _measured_figures(
+    here: Sequence[EvaluationReport], inputs: ReportInputs, latency: Latency | None
+) -> dict[str, float]:
+    """The registered model's figures by column."""
+    figures = {
+        "code_released": 1.0,
+        "params_m": inputs.training.parameters / 1e6,
+        "gmacs": convolution_macs(inputs.network, 256, 256) / 1e9,
+    }
+    if latency is not None:
+        figures["time_ms"] = latency.median_ms
+    for e in here:
+        figures |= _score_figures(e.benchmark, e.restored, e.realblur)
+    return figures
+
+
+def _scored_figures(others: Sequence[OtherMethod]) -> dict[str, dict[str, float]]:
+    """Figures by method and column; one method may have been scored on both benchmarks of Table 3."""
+    found: dict[str, dict[str, float]] = {}
+    for other in others:
+        figures = _score_figures(other.method.benchmark, other.means, other.aligned)
+        if figures:
+            found.setdefault(other.name, {}).update(figures)
+    return found
+
+
+def _score_figures(benchmark: str, plain: Means, aligned: AlignedMeans | None) -> dict[str, float]:
+    """PSNR and SSIM by column; none if they were not taken by the protocol of the benchmark's table."""
+    if not benchmark.startswith("realblur"):
+        return {"psnr_db": plain.psnr, "ssim": plain.ssim_matlab3d}
+    return {} if aligned is None else {f"{benchmark}_psnr_db": aligned.psnr, f"{benchmark}_ssim": aligned.ssim}
+
+
+def _notes(published: PublishedTable, here: Sequence[EvaluationReport], scored: Sequence[str]) -> Iterator[str]:
+    for e in here:
+        trained_on = e.model.removeprefix("banet-")
+        yield f"Measured here on {e.benchmark} ({e.variant}), {e.images} images, with weights trained on {trained_on}."
+    for e in here:
+        if e.realblur is not None:
+            yield (
+                f"{e.benchmark}: {e.realblur.aligned} of {e.realblur.images} images could be aligned, with OpenCV "
+                f"{e.realblur.opencv}; the others are compared unaligned."
+            )
+        elif published.number == 3:
+            yield f"The scores on {e.benchmark} were taken without RealBlur's alignment and are not shown here."
+    if scored:
+        yield f"Scored here: images that others restored ({', '.join(scored)}), by the protocol of the table."
+    missing = [name for name in _BENCHMARKS[published.number] if name not in {e.benchmark for e in here}]
+    if missing:
+        yield f"Nothing was measured on {' and '.join(missing)} here: the rows are published ones only."
+    yield from _published_above_ours(published)
+    if published.number == 3:
+        yield (
+            "SSIM aligned: RealBlur's own form, the mean of the channels over the pixels that remain valid after "
+            "intensity matching and alignment. It differs from SSIM matlab3d."
+        )
+    else:
+        yield "SSIM matlab3d: the RGB image as one volume, as MATLAB computes it."
+
+
+def _published_above_ours(published: PublishedTable) -> Iterator[str]:
+    """Where the paper prints a higher score for another method than for a network of its own."""
+    for own in (row for row in published.rows if row.model):
+        higher = [
+            f"{row.method} in {_HEADINGS[column]} ({published_cell(column, theirs)}, {own.method} "
+            f"{published_cell(column, ours)})"
+            for column, ours in own.figures.items()
+            for row in published.rows
+            if column.endswith(("psnr_db", "ssim")) and not row.model
+            if ours and (theirs := row.figures[column]) and theirs > ours
+        ]
+        if higher:
+            yield f"Published above {own.method}: {', '.join(higher)}."
+
+
+def _numbered_notes(published: PublishedTable, times: PublishedTable, latency: Latency | None) -> Iterator[str]:
     yield published_time_note(times) + ("" if latency else " No time was measured here.")
-    if any(column.name == "gmacs" for column in published.columns):
+    if "gmacs" in published.columns:
         yield "[2] Multiplications with additions on 256x256 pixels; the paper heads the column GFLOPs."
     if latency:
         yield measured_time_note(latency)
 
 
-def _latency(here: Mapping[str, EvaluationReport]) -> Latency | None:
-    """The time of the table's benchmark, or of the first of its two that has one."""
-    return next((e.latency for e in here.values() if e.latency is not None), None)
-
-
-def _notes(published: PublishedTable, here: Mapping[str, EvaluationReport], scored: Sequence[str]) -> list[str]:
-    names = _PREFIXES[published.number]
-    notes = [
-        f"Measured here on {e.benchmark} ({e.variant}), {e.images} images, with weights trained on "
-        f"{e.model.removeprefix('banet-')}."
-        for e in here.values()
-    ]
-    notes += [
-        f"{e.benchmark}: {e.realblur.aligned} of {e.realblur.images} images could be aligned, with OpenCV "
-        f"{e.realblur.opencv}; the others are compared as they lie."
-        for e in here.values()
-        if e.realblur is not None
-    ]
-    notes += [
-        f"The scores on {e.benchmark} were taken without RealBlur's alignment, so they do not stand here."
-        for e in here.values()
-        if protocol_scores(e.benchmark, e.restored, e.realblur) is None
-    ]
-    if scored:
-        notes.append(f"Scored here: images that others restored ({', '.join(scored)}), by the protocol of the table.")
-    missing = [name for name in names if name not in here]
-    if missing:
-        notes.append(f"Nothing was measured on {' and '.join(missing)} here: the rows are published ones only.")
-    notes += _higher(published)
-    if published.number == 3:
-        notes.append(
-            "SSIM aligned: RealBlur's own form, the mean of the channels over the pixels that stay valid after "
-            "intensity match and alignment. It is no SSIM matlab3d."
-        )
-    else:
-        notes.append("SSIM matlab3d: the RGB image as one volume, as MATLAB computes it.")
-    return notes
-
-
-def _higher(published: PublishedTable) -> Iterator[str]:
-    """Where the paper prints a higher score for another method than for a network of its own."""
-    columns = [(i, c) for i, c in enumerate(published.columns) if c.name.endswith(("psnr_db", "ssim"))]
-    for own in (row for row in published.rows if row.model):
-        found = [
-            f"{row.method} in {_HEADINGS[c.name]} ({published_cell(c, theirs)}, {own.method} {published_cell(c, ours)})"
-            for i, c in columns
-            for row in published.rows
-            if (theirs := row.figures[i]) and (ours := own.figures[i]) and theirs > ours and not row.model
-        ]
-        if found:
-            yield f"Published above {own.method}: {', '.join(found)}."
-
-
-def _published_row(row: PublishedRow, columns: tuple[Column, ...]) -> TableRow:
-    cells = (published_cell(column, value) for column, value in zip(columns, row.figures, strict=True))
-    return TableRow(label=row.method, figures=(*cells, PUBLISHED))
-
-
-def published_cell(column: Column, value: float | None) -> str:
-    """As the paper prints it."""
-    if value is None:
-        return NO_VALUE
-    if column.name == "code_released":
-        return "yes" if value else "no"
-    return f"{value:.{column.decimals}f}"
-
-
-def _measured_figures(
-    here: Mapping[str, EvaluationReport], prefixes: Mapping[str, str], measured: Measured
-) -> dict[str, float]:
-    """By the column's name; what was not measured is left out."""
-    figures = {
-        "code_released": 1.0,
-        "params_m": measured.parameters / 1e6,
-        "gmacs": convolution_macs(measured.network, 256, 256) / 1e9,
-    }
-    latency = _latency(here)
-    if latency is not None:
-        figures["time_ms"] = latency.median_ms
-    for benchmark, e in here.items():
-        figures |= _score_figures(prefixes[benchmark], protocol_scores(benchmark, e.restored, e.realblur))
-    return figures
-
-
-def _scored_figures(others: Sequence[Other], prefixes: Mapping[str, str]) -> dict[str, dict[str, float]]:
-    """By the method's name, then as those of ours; one method may have been scored on both benchmarks of Table 3."""
-    found: dict[str, dict[str, float]] = {}
-    for other in others:
-        benchmark = other.method.benchmark
-        scores = protocol_scores(benchmark, other.means, other.aligned) if benchmark in prefixes else None
-        if scores is not None:
-            found.setdefault(other.name, {}).update(_score_figures(prefixes[benchmark], scores))
-    return found
-
-
-def _score_figures(prefix: str, scores: tuple[float, float] | None) -> dict[str, float]:
-    return {} if scores is None else {f"{prefix}psnr_db": scores[0], f"{prefix}ssim": scores[1]}
-
-
-def protocol_scores(benchmark: str, plain: Means, aligned: AlignedMeans | None) -> tuple[float, float] | None:
-    """PSNR and SSIM by the protocol of the benchmark's table; None where it was scored by another one."""
-    if not benchmark.startswith("realblur"):
-        return plain.psnr, plain.ssim_matlab3d
-    return None if aligned is None else (aligned.psnr, aligned.ssim)
-
-
-def _cells(columns: Sequence[Column], figures: Mapping[str, float]) -> Iterator[str]:
-    return (_measured_cell(column, figures.get(column.name)) for column in columns)
-
-
-def _measured_cell(column: Column, value: float | None) -> str:
-    if value is None:
-        return NO_VALUE
-    if column.name == "time_ms":
-        return f"{milliseconds(value)} [3]"
-    if column.name in {"params_m", "gmacs"}:
-        return f"{value:.1f}"  # a small network's would round to 1
-    return published_cell(column, value)
-
-
 def _plain(method: str) -> str:
-    return _NOT_OF_A_NAME.sub("", method).casefold()
+    return _IGNORED_IN_NAMES.sub("", method).casefold()

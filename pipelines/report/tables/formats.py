@@ -1,8 +1,7 @@
-"""A table of the report as data, and as Markdown, CSV, LaTeX and plain text: ASCII, for any terminal and any paper."""
+"""A table of the report as data, and as Markdown, CSV, LaTeX and plain text, all in ASCII."""
 
 import csv
 import io
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,17 +10,19 @@ from pathlib import Path
 from banet.files import whole_folder, write_atomically
 
 NO_VALUE = "-"
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    **{c: rf"\{c}" for c in "&%$#_{}"},
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",  # a straight one closes a quotation in OT1
-}
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d+)?|inf)")
+_LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        **{c: rf"\{c}" for c in "&%$#_{}"},
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        '"': r"\textquotedbl{}",  # in OT1, a straight quote prints as a closing one
+    }
+)
+_NEGATIVE = re.compile(r"-(\d+(\.\d+)?|inf)")
 _MARK = re.compile(r" \[\d\]$")  # of a note, after a figure
 
 
@@ -36,7 +37,7 @@ class TableRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A caption, a heading for each column (the first is the labels'), rows, and notes below them."""
+    """A caption, a heading per column (the labels' first), rows, and notes below them."""
 
     caption: str
     headings: tuple[str, ...]
@@ -45,8 +46,8 @@ class Table:
 
 
 def decibels(value: float) -> str:
-    """Two decimals; equal images have no finite PSNR."""
-    return "inf" if math.isinf(value) else f"{value:.2f}"
+    """Two decimals, or "inf": equal images have no finite PSNR."""
+    return f"{value:.2f}"
 
 
 def gain(value: float) -> str:
@@ -55,12 +56,12 @@ def gain(value: float) -> str:
 
 
 def milliseconds(value: float) -> str:
-    """Whole ones, and tenths below 100."""
+    """Whole numbers from 100 on, tenths below."""
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
 
 
 def markdown(table: Table) -> str:
-    """As GitHub reads it; strong rows are bold."""
+    """GitHub's Markdown; strong rows are bold."""
     head = [_markdown_line(table.headings), _markdown_line(("---", *("---:" for _ in table.headings[1:])))]
     body = [
         _markdown_line(tuple(f"**{c}**" if r.strong and c else c for c in (r.label, *r.figures))) for r in table.rows
@@ -70,7 +71,7 @@ def markdown(table: Table) -> str:
 
 
 def comma_separated(table: Table) -> str:
-    """The headings and the rows alone, for a program: no value is an empty cell, no figure bears a note's mark."""
+    """Headings and rows only, for programs: cells without a value are empty, figures lose the marks of notes."""
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(table.headings)
@@ -81,7 +82,7 @@ def comma_separated(table: Table) -> str:
 
 
 def latex(table: Table) -> str:
-    """A `table` environment that needs the package booktabs; notes stand below the last rule."""
+    """A `table` environment, which needs the package booktabs; notes follow the last rule."""
     columns = "l" + "r" * (len(table.headings) - 1)
     notes = [rf"\par {_latex(note)}" for note in table.notes]
     if notes:
@@ -106,7 +107,7 @@ def latex(table: Table) -> str:
 
 
 def plain(table: Table) -> str:
-    """For a terminal, columns aligned."""
+    """For a terminal, with aligned columns."""
     lines = [table.headings, *((row.label, *row.figures) for row in table.rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     rows = (
@@ -133,12 +134,10 @@ def _latex_line(cells: tuple[str, ...], *, strong: bool = False) -> str:
 
 
 def _latex(text: str) -> str:
-    """Escape; a figure's minus becomes a minus sign, a row's first bracket no option of the line break before.
-
-    An option's two hyphens stay two.
-    """
-    if text.startswith("-") and _NUMBER.fullmatch(text):
+    """Escape, and typeset a figure's minus as a minus sign and `->` as an arrow."""
+    if _NEGATIVE.fullmatch(text):
         return f"${text}$" if text != "-inf" else r"$-\infty$"
-    parts = ("".join(_LATEX.get(character, character) for character in part) for part in text.split(" -> "))
-    escaped = r" $\rightarrow$ ".join(parts).replace("--", "-{}-")
+    escaped = text.translate(_LATEX).replace(r" -\textgreater{} ", r" $\rightarrow$ ")
+    escaped = escaped.replace("--", "-{}-")  # LaTeX would turn the hyphens of an option into a dash
+    # Guard a leading `[` or `*`: LaTeX would read it as an option of the `\\` before it.
     return f"{{}}{escaped}" if escaped.startswith(("[", "*")) else escaped

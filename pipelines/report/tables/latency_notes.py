@@ -1,28 +1,25 @@
-"""Times: why the published ones cannot hold, and what was measured here says of itself."""
+"""Notes on times: why the published ones cannot be times of restoring, and how those measured here were taken."""
 
 from banet.analysis.profile import Latency
 from pipelines.report.data.published import PublishedTable
 from pipelines.report.tables.formats import milliseconds
 
-_FRAME, _CROP = 1280 * 720, 256 * 256  # pixels of GoPro's frames, and of what the published GMACs are counted on
-_PEAK = 4352 * 2 * 1.545e9 / 1e12  # TFLOP/s of an RTX 2080 Ti: cores, a multiply-accumulate a cycle, boost clock
-_PEAK_HALF = 107.6  # TFLOP/s, its tensor cores in float16
+_SCALE = 1280 * 720 / 256**2  # pixels of GoPro's frames over those that the published GMACs are counted on
+_PEAK = 4352 * 2 * 1.545e9 / 1e12  # TFLOP/s of an RTX 2080 Ti: cores, two operations per cycle, boost clock
+_PEAK_HALF = 107.6  # TFLOP/s of its tensor cores in float16
 
 
 def published_time_note(times: PublishedTable) -> str:
-    """Why the published times are no times of restoring: the arithmetic, from the table's own GMACs and times.
-
-    Args:
-        times: Table 1.
-    """
-    parts = [_reckoned(times, method) for method in ("BANet", "BANet+")]
+    """Why the published times cannot be times of restoring, computed from GMACs and times of Table 1."""
+    tflop = {method: 2 * (times.figure(method, "gmacs") or 0.0) * _SCALE / 1e3 for method in ("BANet", "BANet+")}
+    parts = [_arithmetic(times, method, needed) for method, needed in tflop.items()]
+    half_ms = [f"{1e3 * needed / _PEAK_HALF:,.0f} ms" for needed in tflop.values()]
     return (
         "[1] The fast networks' published times were taken without waiting for the GPU (the released scripts read the "
-        "clock while the work is still queued): they say how long it takes to start the work, and cannot hold as times "
-        f"of restoring. The RTX 2080 Ti, on which the paper timed, does {_PEAK:.2f} TFLOP/s in float32 at its peak "
-        f"(4352 cores x 1.545 GHz x 2). {parts[0]}; {parts[1]}. Half precision on its tensor cores, {_PEAK_HALF} "
-        f"TFLOP/s at the peak, would not do either: {_least_ms(times, 'BANet', _PEAK_HALF):,.0f} ms and "
-        f"{_least_ms(times, 'BANet+', _PEAK_HALF):,.0f} ms."
+        "clock while the work is still queued): they tell how long it takes to start the work, and cannot be times of "
+        f"restoring. The RTX 2080 Ti, on which the paper timed, reaches at most {_PEAK:.2f} TFLOP/s in float32 "
+        f"(4352 cores x 1.545 GHz x 2). {parts[0]}; {parts[1]}. Half precision on its tensor cores, at most "
+        f"{_PEAK_HALF} TFLOP/s, would not be enough either: {half_ms[0]} and {half_ms[1]}."
     )
 
 
@@ -52,20 +49,11 @@ def _size(latency: Latency) -> str:
     return f"{height}x{width}"
 
 
-def _reckoned(times: PublishedTable, method: str) -> str:
+def _arithmetic(times: PublishedTable, method: str, tflop: float) -> str:
     gmacs, ms = times.figure(method, "gmacs") or 0.0, times.figure(method, "time_ms") or 0.0
-    rate = 1e3 * _tflop(gmacs) / ms
+    rate = 1e3 * tflop / ms
     return (
-        f"{method}: {gmacs:.0f} GMACs x {_FRAME / _CROP} x 2 = {_tflop(gmacs):.1f} TFLOP a 1280x720 frame, at least "
-        f"{_least_ms(times, method, _PEAK):,.0f} ms, while {ms:.0f} ms would take {rate:.0f} TFLOP/s, "
+        f"{method}: {gmacs:.0f} GMACs x {_SCALE} x 2 = {tflop:.1f} TFLOP per 1280x720 frame, at least "
+        f"{1e3 * tflop / _PEAK:,.0f} ms, while {ms:.0f} ms would take {rate:.0f} TFLOP/s, "
         f"{rate / _PEAK:.0f} times the peak"
     )
-
-
-def _tflop(gmacs: float) -> float:
-    """Of a 1280x720 frame, two operations a multiply-accumulate, by what 256x256 pixels take."""
-    return 2 * gmacs * _FRAME / _CROP / 1e3
-
-
-def _least_ms(times: PublishedTable, method: str, peak: float) -> float:
-    return 1e3 * _tflop(times.figure(method, "gmacs") or 0.0) / peak

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import accumulate
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -14,6 +15,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from banet.analysis.complexity import activation_memory, attention_macs, convolution_macs, receptive_field
 from banet.model.network import BANet
 from banet.model.network_config import BANetConfig
+
+Attention = Literal["ba", "mksp", "sp", "ar", "sa", "none"]
+Content = Literal["cpdc", "pdc", "pdc_twice"]
 
 SMALL = BANetConfig(stem_channels=8, channels=16, modules=2, fusion_channels=8)
 PLUS = BANetConfig(channels=192, fusion_channels=192)
@@ -60,7 +64,7 @@ def literal_attention(config: BANetConfig, f: Tensor) -> Tensor:
     if kind == "sa":
         query, key, value = (conv(f, C // 8, (1, 1)).flatten(2) for _ in range(3))
         weights = (query.transpose(1, 2) @ key).softmax(-1)
-        f = f + conv((value @ weights.transpose(1, 2)).unflatten(2, (H, W)), C, (1, 1))
+        f = f + conv(torch.unflatten(value @ weights.transpose(1, 2), 2, (H, W)), C, (1, 1))
     return f
 
 
@@ -105,16 +109,16 @@ def test_an_odd_size_counts_as_the_even_one_above(size: tuple[int, int]) -> None
 
 @pytest.mark.parametrize("content", ["cpdc", "pdc", "pdc_twice"])
 @pytest.mark.parametrize("attention", ["ba", "mksp", "sp", "ar", "sa", "none"])
-def test_counts_of_every_variant_are_exact(attention: str, content: str) -> None:
-    config = replace(SMALL, attention=attention, content=content)  # type: ignore[arg-type]
+def test_counts_of_every_variant_are_exact(attention: Attention, content: Content) -> None:
+    config = replace(SMALL, attention=attention, content=content)
     counts = (convolution_macs(config, 21, 34), attention_macs(config, 21, 34))
     assert counts == literal_macs(config, 21, 34)
     assert (counts[1] > 0) == (attention == "sa")
 
 
 @pytest.mark.parametrize("values", [{"kernels": (1, 3)}, {"kernels": (2, 9)}, {"fusion_kernel": 3}, {"modules": 4}])
-def test_counts_follow_the_options(values: dict[str, object]) -> None:
-    config = replace(SMALL, **values)  # type: ignore[arg-type]
+def test_counts_follow_the_options(values: dict[str, Any]) -> None:
+    config = replace(SMALL, **values)
     assert (convolution_macs(config, 24, 32), 0) == literal_macs(config, 24, 32)
 
 
@@ -135,14 +139,14 @@ def seen(config: BANetConfig, size: int, row: int, column: int) -> tuple[int, in
 
 @pytest.mark.parametrize("content", ["cpdc", "pdc", "pdc_twice"])
 @pytest.mark.parametrize("attention", ["none", "ar"])
-def test_the_receptive_field_is_where_gradients_come_from(attention: str, content: str) -> None:
+def test_the_receptive_field_is_where_gradients_come_from(attention: Attention, content: Content) -> None:
     config = BANetConfig(
         stem_channels=2,
         channels=2,
         modules=1,
         fusion_channels=1,
         attention=attention,
-        content=content,  # type: ignore[arg-type]
+        content=content,
     )
     side = receptive_field(config)
     size = side + 7
@@ -167,7 +171,7 @@ class Doubled(nn.Module):
         self.register_buffer("steps", torch.zeros(5, dtype=torch.int64))
 
     def forward(self, x: Tensor) -> Tensor:
-        wide = self.widen(x)
+        wide: Tensor = self.widen(x)
         view = wide[:, :2].flatten(2)  # a view needs nothing
         del view
         doubled = wide * 2  # the peak: 3 + 4 + 4 channels
@@ -201,8 +205,8 @@ def test_activation_memory_leaves_the_model_as_it_was() -> None:
 
 
 @pytest.mark.parametrize("attention", ["ba", "mksp", "sp", "ar", "sa", "none"])
-def test_activation_memory_grows_with_the_image_and_the_type(attention: str) -> None:
-    model = BANet(replace(SMALL, attention=attention))  # type: ignore[arg-type]
+def test_activation_memory_grows_with_the_image_and_the_type(attention: Attention) -> None:
+    model = BANet(replace(SMALL, attention=attention))
     sizes = [(16, 16), (16, 18), (32, 18), (31, 45), (720, 1280)]
     bytes_ = [activation_memory(model, *size, dtype=torch.bfloat16) for size in sizes]
     assert bytes_ == sorted(set(bytes_))
@@ -217,7 +221,9 @@ def allocated(model: nn.Module, size: tuple[int, int]) -> int:
         model.eval()(torch.rand(1, 3, *size).to(memory_format=torch.channels_last))
     assert profiler.profiler is not None
     events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
-    return max(accumulate(event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())))
+    events.sort(key=lambda event: event.start_ns())
+    peak: int = max(accumulate(event.nbytes() for event in events))
+    return peak
 
 
 @pytest.mark.parametrize(
@@ -230,9 +236,9 @@ def allocated(model: nn.Module, size: tuple[int, int]) -> int:
         {"strip_windows": "fixed"},
     ],
 )
-def test_activation_memory_is_what_a_real_pass_takes(values: dict[str, object]) -> None:
+def test_activation_memory_is_what_a_real_pass_takes(values: dict[str, Any]) -> None:
     for stem in (16, 2):  # the peak is in the decoder, and in a module
-        model = BANet(replace(SMALL, channels=32, stem_channels=stem, **values))  # type: ignore[arg-type]
+        model = BANet(replace(SMALL, channels=32, stem_channels=stem, **values))
         real = allocated(model, (160, 226))  # so large that convolutions take no buffer beside their output
         assert activation_memory(model, 160, 226, dtype=torch.float32) == pytest.approx(real, rel=0.01)
 

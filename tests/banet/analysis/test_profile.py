@@ -1,6 +1,6 @@
 """`banet info`: what it counts, how it times, what it says and what it refuses."""
 
-import math
+import re
 import time
 from dataclasses import replace
 
@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from banet.analysis.complexity import activation_memory, convolution_macs
-from banet.analysis.profile import Cost, Latency, ModelInfo, describe, format_info, measure_latency
+from banet.analysis.complexity import activation_memory, attention_macs, convolution_macs
+from banet.analysis.profile import describe, measure_latency
 from banet.errors import ConfigError, ResourceError
 from banet.model.network import BANet
 from banet.model.network_config import BANetConfig
@@ -94,7 +94,7 @@ def test_a_gpu_that_is_not_there_is_named(device: str) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"device": "gpu"}, "^gpu is no device"),
+        ({"device": "gpu"}, "^gpu is not a device"),
         ({"device": "meta"}, "not on meta"),
         ({"dtype": torch.int8}, "floating point, not in int8"),
         ({"runs": 1}, "at least 2 runs, got 1"),
@@ -106,79 +106,54 @@ def test_what_cannot_be_measured_is_refused(values: dict[str, object], message: 
 
 
 def test_a_type_without_kernels_is_one_line() -> None:
-    with pytest.raises(ResourceError, match=r"^no forward pass at 16x16 in float8_e4m3fn on cpu \(.*\): use another"):
+    with pytest.raises(
+        ResourceError, match=r"^the forward pass failed at 16x16 in float8_e4m3fn on cpu \(.*\): use another"
+    ):
         measure_latency(BANet(TINY), 16, 16, device="cpu", dtype=torch.float8_e4m3fn)
 
 
-def test_info_counts_at_both_sizes() -> None:
-    model = BANet(TINY)
-    info = describe(model, device="cpu", dtype=torch.float32, latency_size=(16, 16))
-    assert (info.name, info.dtype) == ("tiny", "float32")
-    assert info.parameters == sum(math.prod(tensor.shape) for tensor in model.state_dict().values())
-    assert [cost.size for cost in info.costs] == [(256, 256), (720, 1280)]
-    for cost in info.costs:
-        assert cost.convolution_macs == convolution_macs(TINY, *cost.size)
-        assert cost.activation_bytes == activation_memory(model, *cost.size, dtype=torch.float32)
-        assert cost.attention_macs == 0
-    assert info.latency.size == (16, 16)
-
-
-INFO = ModelInfo(
-    name="banet",
-    parameters=17_988_547,
-    receptive_field=531,
-    costs=(
-        Cost(size=(256, 256), convolution_macs=256_926_285_824, attention_macs=0, activation_bytes=90 << 20),
-        Cost(size=(720, 1280), convolution_macs=3_583_632_998_400, attention_macs=0, activation_bytes=999 << 20),
-    ),
-    beyond="strips see the whole image",
-    dtype="float32",
-    latency=Latency(
-        median_ms=12.34,
-        p25_ms=12.0,
-        p75_ms=13.0,
-        runs=50,
-        warm_up=10,
-        device="cuda:0 (A GPU)",
-        dtype="float32",
-        memory_format="channels_last",
-        size=(256, 256),
-    ),
-)
+def info(config: BANetConfig, dtype: torch.dtype = torch.float32) -> list[str]:
+    return describe(BANet(config), device="cpu", dtype=dtype, latency_size=(16, 24)).splitlines()
 
 
 def test_the_text_is_aligned_and_complete() -> None:
-    lines = format_info(INFO).splitlines()
+    *lines, latency, note = info(BANetConfig())
     assert lines == [
         "name                     banet",
         "parameters               17,988,547",
         "GMACs at 256x256         256.93",
         "GMACs at 720x1280        3,583.63",
         "receptive field          531x531 pixels by convolutions; strips see the whole image",
-        "activations at 256x256   90.0 MiB in float32",
-        "activations at 720x1280  999.0 MiB in float32",
-        "latency at 256x256       12.3 ms, middle half of 50 runs 12.0 to 13.0; cuda:0 (A GPU), float32, channels_last",
-        'GMACs: convolutions of the literal form, as in the paper\'s column "GFLOPs", which is GMACs at 256x256.',
+        "activations at 256x256   65.5 MiB in float32",
+        "activations at 720x1280  921.2 MiB in float32",
     ]
+    spread = r"\d+\.\d ms, middle half of 7 runs \d+\.\d to \d+\.\d"
+    assert re.fullmatch(f"latency at 16x24         {spread}; cpu \\(.+ threads?\\), float32, channels_last", latency)
+    assert "GMACs at 256x256" in note
+
+
+def test_counts_are_those_of_the_model_and_its_type() -> None:
+    lines = info(TINY, torch.bfloat16)
+    for size, shown in (((256, 256), "256x256"), ((720, 1280), "720x1280")):
+        bytes_ = activation_memory(BANet(TINY), *size, dtype=torch.bfloat16)
+        assert f"GMACs at {shown:<16}{convolution_macs(TINY, *size) / 1e9:.2f}" in lines
+        assert f"activations at {shown:<10}{bytes_ / 2**20:.1f} MiB in bfloat16" in lines
 
 
 def test_self_attention_is_counted_apart() -> None:
-    costs = tuple(replace(cost, attention_macs=5 * 10**9) for cost in INFO.costs)
-    text = format_info(replace(INFO, costs=costs, beyond=""))
-    assert "GMACs at 256x256         256.93, and 5.00 of self-attention" in text
-    assert "GMACs at 720x1280        3,583.63, and 5.00 of self-attention" in text
-    assert "receptive field          531x531 pixels by convolutions\n" in text
+    config = replace(TINY, attention="sa")
+    counted = f"{convolution_macs(config, 256, 256) / 1e9:.2f}, and {attention_macs(config, 256, 256) / 1e9:.2f}"
+    assert f"GMACs at 256x256         {counted} of self-attention" in info(config)
 
 
 @pytest.mark.parametrize(
     ("values", "beyond"),
     [
-        ({}, "strips see the whole image"),
-        ({"local_crop": 256}, "strips see windows of 256 pixels"),
-        ({"attention": "sa"}, "self-attention sees the whole image"),
+        ({"local_crop": 256}, "; strips see windows of 256 pixels"),
+        ({"attention": "sa"}, "; self-attention sees the whole image"),
         ({"attention": "ar"}, ""),
     ],
 )
 def test_what_sees_beyond_the_receptive_field_is_said(values: dict[str, object], beyond: str) -> None:
-    model = BANet(replace(TINY, **values))  # type: ignore[arg-type]
-    assert describe(model, device="cpu", dtype=torch.float32, latency_size=(16, 16)).beyond == beyond
+    (line,) = (line for line in info(replace(TINY, **values)) if line.startswith("receptive field"))  # type: ignore[arg-type]
+    assert line.endswith(f" pixels by convolutions{beyond}")

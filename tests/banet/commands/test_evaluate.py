@@ -12,6 +12,7 @@ from banet.cli import main
 from banet.data.images.codec import read_image
 from banet.data.shards.reader import ShardFolder, read_pairs
 from banet.errors import ServiceError
+from banet.image import Image
 from banet.inference import restore, restore_sub_images
 from banet.metrics.psnr import psnr
 from banet.model.network import BANet, with_local_strips
@@ -41,7 +42,7 @@ def checkout(tmp_path: Path, make_shards: Callable[..., Path], monkeypatch: pyte
     return tmp_path
 
 
-def mean_psnr(checkout: Path, restoring: Callable[..., np.ndarray]) -> float:  # type: ignore[type-arg]
+def mean_psnr(checkout: Path, restoring: Callable[[Image], Image]) -> float:
     pairs = read_pairs(checkout / "data/shards/tiny", split="test")
     return float(np.mean([psnr(restoring(pair.images["blur"]), pair.images["sharp"]) for pair in pairs]))
 
@@ -100,7 +101,7 @@ def test_a_store_that_fails_at_the_end_costs_no_scores(checkout: Path, monkeypat
         patch.setattr("banet.tracking.evaluations.log_files", fails)
         assert main(arguments) == 1
     rows = read_table(checkout / "scores.csv")
-    monkeypatch.setattr("banet.scoring.evaluation.score_images", fails)  # nothing is scored again
+    monkeypatch.setattr("banet.scoring.evaluation.score_image", fails)  # nothing is scored again
     assert main(arguments) == 0
     assert read_table(checkout / "scores.csv") == rows
     assert list((checkout / ".runs").iterdir()) == []

@@ -94,7 +94,9 @@ def test_the_run_beside_the_weights_is_the_versions_and_its_scores_are_listed(
     store: Store, weights: Weights, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_id = open_run(store, experiment="trained", name="r", fingerprint="cli", params={}, tags={})
-    log_metrics(store, run_id, {"mini/restored_psnr": 30.127, "mini/gain": -0.5, "hide/gain": 1.25, "loss": 0.1})
+    log_metrics(
+        store, run_id, {"mini/blur/restored_psnr": 30.127, "mini/blur/gain": -0.5, "hide/blur/gain": 1.25, "loss": 0.1}
+    )
     finish_run(store, run_id)
     (weights(3) / "run.json").write_text(json.dumps({"run_id": run_id, "data_digest": "d1"}))
     assert main(["register", str(weights(3)), "--name", "banet-trained"]) == 0
@@ -104,7 +106,7 @@ def test_the_run_beside_the_weights_is_the_versions_and_its_scores_are_listed(
     assert main(["models", "banet-trained"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("banet-trained 1 (candidate), registered 20")
-    assert lines[1:] == ["  hide: gain +1.25 dB", "  mini: PSNR 30.13 dB, gain -0.50 dB"]
+    assert lines[1:] == ["  hide/blur: gain +1.25 dB", "  mini/blur: PSNR 30.13 dB, gain -0.50 dB"]
 
 
 def test_the_champion_goes_back_to_an_older_version_and_says_why(

@@ -243,7 +243,7 @@ def test_shards_elsewhere_are_read_and_without_a_name_nothing_is_kept(checkout: 
         ([*BENCHMARK[1:], "--protocol", "gopro"], "--benchmark has its sharp images and its protocol"),
         (["--restored", "results", "--sharp", "results", "--protocol", "gopro", "--method", "A"], "--method is for a"),
         (["--restored", "results", "--sharp", "results", "--protocol", "gopro", "--shards", "x"], "--shards is for a"),
-        ([*BENCHMARK[1:], "--method", "a/b"], "--method 'a/b' has a character that no folder's name should have"),
+        ([*BENCHMARK[1:], "--method", "a/b"], "--method 'a/b' has a character unsuitable for a folder"),
         ([*BENCHMARK[1:], "--shards", "empty"], "empty holds no shards"),
         (
             ["--restored", "results", "--benchmark", "gopro"],

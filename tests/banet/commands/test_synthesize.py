@@ -71,7 +71,7 @@ def test_photographs_become_what_the_fetch_stage_makes() -> None:
         (["clips", "out", "--frames", "5"], "the clip clip has 4 frames: each needs"),
         (["clips", "out", "--frames", "1"], '"1" for --frames. Must be >= 2'),
         (["clips", "out", "--frames", "1001"], '"1001" for --frames. Must be <= 1000'),
-        (["photos", "out"], "photos/x.png is 60x60: reduced by 0.6 it holds no 256x256 picture"),
+        (["photos", "out"], "photos/x.png is 60x60: reduced by 0.6 it is too small for a 256x256 picture"),
         (["photos", "out", "--pairs", "0"], '"0" for --pairs. Must be >= 1'),
         (["photos", "out", "--average-in", "linear"], "--average-in linear is for frames: add --frames N"),
         (["clips", "out", "--frames", "2", "--seed", "0"], "--seed 0 is for photographs: leave out --frames"),

@@ -23,7 +23,7 @@ def photograph(height: int, width: int, seed: int = 0) -> npt.NDArray[np.float64
     """A smooth coloured picture, 0 to 255, with enough structure to align."""
     rng = np.random.default_rng(seed)
     coarse, fine = (gaussian_filter(rng.normal(size=(height, width, 3)), (s, s, 0.5)) for s in (6, 2))
-    return (120 + 60 * coarse / coarse.std() + 25 * fine / fine.std()).clip(0, 255)
+    return np.asarray((120 + 60 * coarse / coarse.std() + 25 * fine / fine.std()).clip(0, 255), np.float64)
 
 
 def to_8_bit(picture: npt.NDArray[np.float64]) -> Image:

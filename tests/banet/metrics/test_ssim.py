@@ -16,7 +16,7 @@ def matlab3d(restored: Image, sharp: Image) -> float:
     """MATLAB's recipe written out: one volume, five filtered volumes."""
 
     def mean(volume: np.ndarray) -> np.ndarray:
-        return gaussian_filter(volume, 1.5, mode="nearest", radius=5)
+        return np.asarray(gaussian_filter(volume, 1.5, mode="nearest", radius=5))
 
     x, y = restored.astype(np.float64), sharp.astype(np.float64)
     mx, my = mean(x), mean(y)

@@ -24,36 +24,39 @@ def features(size: tuple[int, int] = SIZE) -> Tensor:
 
 def made(**option: object) -> tuple[BANetConfig, nn.Module]:
     torch.manual_seed(0)
-    config = replace(CONFIG, **option)
+    config = replace(CONFIG, **option)  # type: ignore[arg-type]
     module = attention(config)
     assert module is not None
     return config, module.eval()
 
 
-def strip_maps(pooling: nn.Module, x: Tensor, kernels: tuple[int, ...]) -> list[Tensor]:
+def strip_maps(module: nn.Module, x: Tensor, kernels: tuple[int, ...]) -> list[Tensor]:
     """y^n of Eq. (4) at full size, one n after the other, with adaptive windows."""
     H, W = x.shape[2:]
     maps = []
-    for n, strip in zip(kernels, pooling.strips, strict=True):
+    for k, n in enumerate(kernels):
         yv, yh = F.adaptive_avg_pool2d(x, (H, n)), F.adaptive_avg_pool2d(x, (n, W))
-        vertical = strip.vertical.weight
-        horizontal = vertical if strip.horizontal is None else strip.horizontal.weight
+        vertical = module.get_parameter(f"pooling.strips.{k}.vertical.weight")
+        horizontal = module.get_parameter(f"pooling.strips.{k}.horizontal.weight") if n == 1 else vertical
         yv = F.conv2d(yv, vertical, padding=(1, 0) if n == 1 else 1)
         yh = F.conv2d(yh, horizontal, padding=(0, 1) if n == 1 else 1)
         maps.append(F.interpolate(yv, (H, W)) + F.interpolate(yh, (H, W)))
     return maps
 
 
-def mksp_mask(pooling: nn.Module, maps: list[Tensor], kernel: int) -> Tensor:
+def mksp_mask(module: nn.Module, maps: list[Tensor], kernel: int) -> Tensor:
     """f_out on the concatenated maps: two convolutions, ReLU and sigmoid."""
-    fused = F.relu(F.conv2d(torch.cat(maps, 1), pooling.fusion.weight, padding=kernel // 2))
-    return torch.sigmoid(F.conv2d(fused, pooling.mask.weight, pooling.mask.bias, padding=kernel // 2))
+    fused = F.relu(F.conv2d(torch.cat(maps, 1), module.get_parameter("pooling.fusion.weight"), padding=kernel // 2))
+    weight, bias = module.get_parameter("pooling.mask.weight"), module.get_parameter("pooling.mask.bias")
+    return torch.sigmoid(F.conv2d(fused, weight, bias, padding=kernel // 2))
 
 
-def refined(refinement: nn.Module, x: Tensor) -> Tensor:
+def refined(module: nn.Module, x: Tensor) -> Tensor:
     """Eq. (5)."""
-    first, second = refinement[0], refinement[2]
-    mask = F.conv2d(F.relu(F.conv2d(x, first.weight, first.bias, padding=1)), second.weight, second.bias, padding=1)
+    mask = x
+    for k in (0, 2):
+        weight, bias = module.get_parameter(f"refinement.{k}.weight"), module.get_parameter(f"refinement.{k}.bias")
+        mask = F.conv2d(mask if k == 0 else F.relu(mask), weight, bias, padding=1)
     return torch.sigmoid(mask) * x
 
 
@@ -62,32 +65,32 @@ def refined(refinement: nn.Module, x: Tensor) -> Tensor:
 def test_mksp_equals_its_concatenated_maps(kernels: tuple[int, ...], fusion_kernel: int) -> None:
     _, module = made(attention="mksp", kernels=kernels, fusion_kernel=fusion_kernel)
     x = features()
-    maps = strip_maps(module.pooling, x, kernels)
-    expected = mksp_mask(module.pooling, maps, fusion_kernel) * x
+    maps = strip_maps(module, x, kernels)
+    expected = mksp_mask(module, maps, fusion_kernel) * x
     torch.testing.assert_close(module(x, strip_grid(x, kernels)), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_ba_is_mksp_and_then_its_refinement() -> None:
     config, module = made()
     x = features()
-    masked = mksp_mask(module.pooling, strip_maps(module.pooling, x, config.kernels), 1) * x
-    expected = refined(module.refinement, masked)
+    masked = mksp_mask(module, strip_maps(module, x, config.kernels), 1) * x
+    expected = refined(module, masked)
     torch.testing.assert_close(module(x, strip_grid(x, config.kernels)), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_ar_alone_is_equation_5_on_the_features() -> None:
     config, module = made(attention="ar")
     x = features()
-    torch.testing.assert_close(module(x, strip_grid(x, config.kernels)), refined(module.refinement, x))
+    torch.testing.assert_close(module(x, strip_grid(x, config.kernels)), refined(module, x))
 
 
 def test_sp_is_equation_1() -> None:
     _, module = made(attention="sp")
     x = features()
-    strip, mask = module.pooling.strip, module.pooling.mask
-    yv = F.conv2d(x.mean(3, keepdim=True), strip.vertical.weight, padding=(1, 0))
-    yh = F.conv2d(x.mean(2, keepdim=True), strip.horizontal.weight, padding=(0, 1))
-    expected = torch.sigmoid(F.conv2d(yv + yh, mask.weight, mask.bias)) * x
+    yv = F.conv2d(x.mean(3, keepdim=True), module.get_parameter("pooling.strip.vertical.weight"), padding=(1, 0))
+    yh = F.conv2d(x.mean(2, keepdim=True), module.get_parameter("pooling.strip.horizontal.weight"), padding=(0, 1))
+    weight, bias = module.get_parameter("pooling.mask.weight"), module.get_parameter("pooling.mask.bias")
+    expected = torch.sigmoid(F.conv2d(yv + yh, weight, bias)) * x
     torch.testing.assert_close(module(x, strip_grid(x, (1,))), expected)
 
 
@@ -124,10 +127,10 @@ def test_local_strips_convolve_neighbours_a_strip_apart(fusion_kernel: int) -> N
     x, window = features((10, 12)), 9
     grid = strip_grid(x, (3,), local_window=window)
     ((vertical, horizontal),) = grid.average(x)
-    weight = module.pooling.strips[0].vertical.weight
+    weight = module.get_parameter("pooling.strips.0.vertical.weight")
     step = round(window / 3)
     maps = local_map(weight, vertical, step, columns=True) + local_map(weight, horizontal, step, columns=False)
-    expected = mksp_mask(module.pooling, [maps], fusion_kernel) * x
+    expected = mksp_mask(module, [maps], fusion_kernel) * x
     torch.testing.assert_close(module(x, grid), expected, rtol=1e-5, atol=1e-5)
 
 

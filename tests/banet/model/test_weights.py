@@ -19,7 +19,8 @@ SMALL = BANetConfig(stem_channels=4, channels=4, modules=1, fusion_channels=2)
 @pytest.fixture
 def saved(tmp_path: Path) -> tuple[Path, BANet]:
     torch.manual_seed(0)
-    model = BANet(SMALL).to(memory_format=torch.channels_last)
+    model = BANet(SMALL)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # documented, missing from its types
     save_weights(model, tmp_path / "model")
     return tmp_path / "model", model
 
@@ -37,7 +38,7 @@ def test_the_digest_depends_on_weights_and_configuration_alone(saved: tuple[Path
     folder, model = saved
     assert save_weights(model, tmp_path / "again") == weights_digest(folder)
     with torch.no_grad():
-        model.output.bias[0] += 1
+        model.get_parameter("output.bias")[0] += 1
     assert save_weights(model, tmp_path / "other") != weights_digest(folder)
 
 
@@ -64,10 +65,10 @@ def test_tensors_that_do_not_fit_are_named(saved: tuple[Path, BANet]) -> None:
     with pytest.raises(ModelError, match=r"output\.bias has the shape \[4\], not \[3\]"):
         load_weights(folder)
     save_file(tensors | {"more": torch.zeros(4)}, folder / "model.safetensors")
-    with pytest.raises(ModelError, match="a tensor more"):
+    with pytest.raises(ModelError, match="the tensor more that"):
         load_weights(folder)
     save_file(tensors | {"output.bias": torch.full((3,), torch.nan)}, folder / "model.safetensors")
-    with pytest.raises(ModelError, match="not finite"):
+    with pytest.raises(ModelError, match=r"output\.bias holds NaN"):
         load_weights(folder)
 
 

@@ -54,7 +54,7 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
 
 
 def test_a_sequence_of_each_image_is_asked_for() -> None:
-    with pytest.raises(ValueError, match="2 differences of 1 images"):
+    with pytest.raises(ValueError, match="2 differences for the sequences of 1 images"):
         paired_bootstrap([1.0, 2.0], ["a"])
     with pytest.raises(ValueError, match="0 differences"):
         paired_bootstrap([], [])

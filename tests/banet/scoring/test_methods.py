@@ -87,7 +87,7 @@ def test_a_method_that_cannot_be_written_leaves_the_earlier_one(keep: Keep, row:
         ("a\udc80", "has a character"),
         (".a", "begins with a dot"),
         ("..", "begins with a dot"),
-        ("a ", "ends with a blank"),
+        ("a ", "ends with a space"),
         ("x" * 65, "is longer than 64 characters"),
         ("🐝" * 64, "is longer than 64 characters"),
     ],

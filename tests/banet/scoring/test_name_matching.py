@@ -163,7 +163,7 @@ def test_what_is_left_over_is_told_with_its_side() -> None:
         return str(raised.value)
 
     assert told(["a.png"], ["a.png", "b.png"]) == (
-        "mine lacks 1 image (b.png) of theirs (1 restored images, 2 sharp ones): every image is scored, and once"
+        "mine lacks 1 image (b.png) of theirs (1 restored images, 2 sharp ones): every image must be there exactly once"
     )
     assert "mine has 1 image (b.png) that theirs lacks" in told(["a.png", "b.png"], ["a.png"])
     assert told(["a.png"], ["b.png"]) == (

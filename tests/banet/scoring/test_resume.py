@@ -9,7 +9,7 @@ import pytest
 
 from banet.closure import ROOT
 from banet.errors import DataError, ResourceError
-from banet.scoring.resume import FORGOTTEN_DAYS, FinishedBlocks, Work, finished_blocks, score_resumed
+from banet.scoring.resume import FORGOTTEN_DAYS, IMAGES_PER_BLOCK, FinishedBlocks, Work, finished_blocks, score_resumed
 from banet.scoring.scores import ImageScores, Scores
 from banet.scoring.table import write_table
 
@@ -84,33 +84,34 @@ def test_a_block_is_kept_though_another_process_that_is_done_removes_the_folder(
     assert kept.read(0, [("a/1", "blur")]) is not None
 
 
-def _scores_of(keys: tuple[str, ...]) -> list[ImageScores]:
-    scores = Scores(psnr=float(len(keys)), ssim_matlab3d=0.5, ssim_channel=0.5)
-    if "fails" in keys:
+def _scores_of(key: str) -> ImageScores:
+    if key == "fails":
         raise DataError("it fails")
-    return [ImageScores(key=key, sequence="s", stratum=None, variant="", blurred=None, restored=scores) for key in keys]
+    scores = Scores(psnr=20.0, ssim_matlab3d=0.5, ssim_channel=0.5)
+    return ImageScores(key=key, sequence="s", stratum=None, variant="", blurred=None, restored=scores)
 
 
-def test_what_is_done_is_counted_from_the_start_and_not_done_again(tmp_path: Path) -> None:
-    def blocks(*names: tuple[str, ...]) -> list[Work[tuple[str, ...]]]:
-        return [Work(item=keys, keys=tuple((key, "") for key in keys), pixels=1) for keys in names]
-
-    def score(work: list[Work[tuple[str, ...]]]) -> list[ImageScores]:
+def test_what_is_done_is_counted_from_the_start_and_not_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def score(*keys: str) -> list[ImageScores]:
         told.clear()
+        asked.clear()
         return score_resumed(
-            lambda: lambda keys: asked.append(keys) or _scores_of(keys),  # type: ignore[func-returns-value]
-            work,
+            lambda: lambda key: asked.append(key) or _scores_of(key),  # type: ignore[func-returns-value]
+            [Work(item=key, key=key, variant="", pixels=1) for key in keys],
+            protocol="gopro",
             kept=kept,
             workers=1,
             on_progress=lambda *done: told.append(done),
         )
 
+    monkeypatch.setitem(IMAGES_PER_BLOCK, "gopro", 2)
     kept, asked, told = FinishedBlocks(tmp_path / "kept"), [], []  # type: ignore[var-annotated]
     with pytest.raises(DataError, match="it fails"):
-        score(blocks(("a", "b"), ("c",), ("fails",), ("d",)))
-    assert (asked, told) == ([("a", "b"), ("c",), ("fails",)], [(2, 5), (3, 5)])
-    asked.clear()
-    rows = score(blocks(("a", "b"), ("other",), ("e",), ("d",)))
-    assert asked == [("other",), ("e",), ("d",)]
-    assert told == [(2, 5), (3, 5), (4, 5), (5, 5)]
-    assert [row.key for row in rows] == ["a", "b", "other", "e", "d"]
+        score("a", "b", "c", "d", "fails")
+    assert (asked, told) == (["a", "b", "c", "d", "fails"], [(2, 5), (4, 5)])
+    rows = score("a", "b", "other", "d", "e")
+    assert asked == ["other", "d", "e"]
+    assert told == [(2, 5), (4, 5), (5, 5)]
+    assert [row.key for row in rows] == ["a", "b", "other", "d", "e"]

@@ -60,9 +60,9 @@ def test_names_that_look_like_numbers_stay_texts(row: Row, name: str, tmp_path: 
 @pytest.mark.parametrize("content", [b"", b"nothing", b'"key","restored_psnr"\n"a",x\n'])
 @pytest.mark.parametrize("name", ["images.csv", "images.parquet"])
 def test_another_file_is_refused_in_one_line(content: bytes, name: str, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=f"{name} is no table of scores"):
+    with pytest.raises(DataError, match=f"{name} is not a table of scores"):
         read_table(tmp_path / name)
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(DataError, match=f"{name} is no table of scores") as raised:
+    with pytest.raises(DataError, match=f"{name} is not a table of scores") as raised:
         read_table(tmp_path / name)
     assert "\n" not in str(raised.value)

@@ -9,7 +9,6 @@ import pytest
 
 from banet.data.images.codec import read_image
 from banet.tracking.runs import (
-    RunLogger,
     RunScores,
     TrainingData,
     finish_run,
@@ -75,11 +74,11 @@ def test_finished_run_and_other_fingerprint_begin_anew(store: Store) -> None:
     assert begin(store, "one") != first
 
 
-def test_logger_survives_pickling_and_logs_by_step(store: Store) -> None:
+def test_metrics_are_logged_by_step_through_a_pickled_store(store: Store) -> None:
     run_id = begin(store, "logger")
-    log = pickle.loads(pickle.dumps(RunLogger(store.uri, run_id)))  # noqa: S301
-    log(1, {"loss": 0.5, "validation_psnr": 25.0})
-    log(2, {"loss": 0.25})
+    pickled = pickle.loads(pickle.dumps(store))  # noqa: S301
+    log_metrics(pickled, run_id, {"loss": 0.5, "validation_psnr": 25.0}, step=1)
+    log_metrics(pickled, run_id, {"loss": 0.25}, step=2)
     history = store.client().get_metric_history(run_id, "loss")
     assert [(entry.step, entry.value) for entry in history] == [(1, 0.5), (2, 0.25)]
     assert store.client().get_run(run_id).data.metrics["validation_psnr"] == 25.0

@@ -15,7 +15,7 @@ import pytest
 from banet.errors import ServiceError
 from banet.tracking.load import load_model
 from banet.tracking.registry import latest_champion, promote, pull, register
-from banet.tracking.runs import RunLogger, TrainingData, finish_run, log_pictures, open_run
+from banet.tracking.runs import TrainingData, finish_run, log_metrics, log_pictures, open_run
 from banet.tracking.store import Store, connect, require_answer
 
 STARTED_WITHIN = 240.0  # seconds; 10 on an idle machine
@@ -67,7 +67,7 @@ def test_from_run_to_champion_through_a_server(
     run_id = open_run(
         remote, experiment="remote", name="r", fingerprint="remote", params={"lr": 0.1}, tags={}, data=data
     )
-    RunLogger(server, run_id)(1, {"loss": 0.5})
+    log_metrics(remote, run_id, {"loss": 0.5}, step=1)
     log_pictures(remote, run_id, {"coffee_blurred": np.zeros((9, 9, 3), np.uint8)})
     model = register(remote, weights(1), name="banet-remote", run_id=run_id)
     assert register(remote, weights(1), name="banet-remote", run_id=run_id) == model

@@ -11,7 +11,7 @@ Weights = Callable[[int], Path]
 
 def test_versions_come_newest_first_with_aliases_scores_and_reasons(store: Store, weights: Weights) -> None:
     run_id = open_run(store, experiment="versions", name="r", fingerprint="versions", params={}, tags={})
-    log_metrics(store, run_id, {"mini/gain": 0.5, "loss": 1.0})
+    log_metrics(store, run_id, {"mini/blur/gain": 0.5, "loss": 1.0})
     finish_run(store, run_id)
     first = register(store, weights(1), name="banet-versions", run_id=run_id)
     second = register(store, weights(2), name="banet-versions", run_id="")
@@ -19,7 +19,7 @@ def test_versions_come_newest_first_with_aliases_scores_and_reasons(store: Store
     newest, oldest = versions(store, "banet-versions")
     assert (newest.model, newest.aliases, newest.scores) == (second, ("candidate",), {})
     assert (newest.promoted_at, newest.reason) == (None, None)
-    assert (oldest.model, oldest.aliases, oldest.scores) == (first, ("champion",), {"mini/gain": 0.5})
+    assert (oldest.model, oldest.aliases, oldest.scores) == (first, ("champion",), {"mini/blur/gain": 0.5})
     assert oldest.reason == "why"
     assert oldest.promoted_at is not None and oldest.promoted_at > oldest.registered_at
     assert {one.model.name for one in versions(store)} >= {"banet-versions"}

@@ -134,6 +134,6 @@ def test_a_run_that_was_cut_off_ends_with_the_same_weights_to_the_bit(cut_at: in
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
     training = new_training()
     with torch.no_grad():
-        training.model.output.bias.fill_(math.nan)
+        training.model.get_parameter("output.bias").fill_(math.nan)
     with pytest.raises(ModelError, match=r"loss is nan at step 1: lower lr_start"):
         fit(training, training.model, batches, lambda: 0.0, lambda _: None)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -11,6 +12,9 @@ from banet.data.sharding.writer import ShardWriter
 from banet.data.shards.reader import Pair
 from banet.errors import ModelError, ResourceError
 from banet.model.network_config import BANetConfig
+
+if TYPE_CHECKING:
+    from banet.train.ray_worker import TrainingJob
 
 
 @pytest.fixture
@@ -30,7 +34,7 @@ def shards(tmp_path: Path) -> Path:
     return folder
 
 
-def job(shards: Path, steps: int, cluster: ClusterParams) -> "TrainingJob":  # noqa: F821
+def job(shards: Path, steps: int, cluster: ClusterParams) -> "TrainingJob":
     from banet.train.ray_worker import TrainingJob
 
     return TrainingJob(

@@ -16,7 +16,6 @@ from banet.scoring.scores import AlignedScores, ImageScores, Scores
 from banet.scoring.table import write_table
 from banet.tracking.runs import RunScores
 from pipelines.report.data.inputs import ReportInputs
-from pipelines.report.data.published import PUBLISHED
 from pipelines.report.data.reading import read_inputs
 
 ROOT = Path(__file__).parents[3]
@@ -128,7 +127,7 @@ def reports(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def latency() -> dict[str, Any]:
-    """A time as an evaluation says it."""
+    """A time as an evaluation reports it."""
     return {
         "median_ms": 812.4,
         "p25_ms": 801.2,
@@ -143,8 +142,9 @@ def latency() -> dict[str, Any]:
 
 
 @pytest.fixture
-def read(reports: Path) -> Callable[..., ReportInputs]:
-    """Read the folder as it is now."""
+def read(reports: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., ReportInputs]:
+    """Read the folder as it is now, and the paper's tables from the checkout."""
+    monkeypatch.chdir(ROOT)
 
     def _read(
         *benchmarks: str, commit: str | None = "a1b2c3d4e5f60718", runs: tuple[RunScores, ...] = ()
@@ -157,7 +157,6 @@ def read(reports: Path) -> Callable[..., ReportInputs]:
             runs=runs,
             package_version="0.1.0",
             commit=commit,
-            published=ROOT / PUBLISHED,
             methods=reports.parent / "methods",
         )
 
@@ -188,7 +187,7 @@ def add_benchmark(reports: Path) -> Callable[..., None]:
 
 @pytest.fixture
 def add_method(tmp_path: Path, reports: Path) -> Callable[..., None]:
-    """Score the images of another method: those of `images`, so much better than blurred, samples of one colour."""
+    """Score the images of another method: those of `images`, `better` dB above blurred; samples of one colour."""
 
     def _add(
         name: str, better: float, benchmark: str = "mini", *, digest: str = "", size: tuple[int, ...] = ()

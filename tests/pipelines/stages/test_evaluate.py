@@ -3,6 +3,7 @@
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -15,12 +16,16 @@ from banet.inference import restore
 from banet.metrics.psnr import psnr
 from banet.model.weights import load_weights
 from banet.scoring.aggregate import aligned_means, compare, compare_filtered, compare_strata
+from banet.scoring.resume import IMAGES_PER_BLOCK
 from banet.scoring.table import read_table
 from banet.tracking.store import Store
 from pipelines.stages.evaluate import evaluate, scored_variants
 from pipelines.stages.evaluation_report import EvaluationReport
 from pipelines.stages.register import register
 from pipelines.stages.stage_results import read_json
+
+if TYPE_CHECKING:
+    from tests.pipelines.stages.conftest import Line
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),  # MLflow's own queries
@@ -29,13 +34,14 @@ pytestmark = [
 
 
 def test_an_evaluation_that_was_cut_off_goes_on_and_leaves_nothing_beside_its_result(
-    line: "Line",  # noqa: F821
+    line: "Line",
     own_params: Params,
     weights: Path,
     store: Store,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setitem(IMAGES_PER_BLOCK, "gopro", 4)  # one block per variant
     model = register(own_params, weights=weights, store=store, reports=tmp_path)
     runs, whole, resumed = tmp_path / "runs", tmp_path / "whole", tmp_path / "resumed"
     evaluate(line.benchmark, model=model, shards=line.shards, storage=runs, store=store, out=whole)
@@ -70,7 +76,7 @@ def test_an_evaluation_that_was_cut_off_goes_on_and_leaves_nothing_beside_its_re
 
 
 def test_pictures_of_the_worst_time_and_the_run_that_made_the_model(
-    line: "Line",  # noqa: F821
+    line: "Line",
     own_params: Params,
     weights: Path,
     store: Store,
@@ -110,7 +116,7 @@ def test_pictures_of_the_worst_time_and_the_run_that_made_the_model(
 
 
 def test_the_variant_that_the_model_was_trained_on_is_scored_and_said(
-    line: "Line",  # noqa: F821
+    line: "Line",
     own_params: Params,
     weights: Path,
     store: Store,
@@ -140,7 +146,7 @@ def test_the_variant_that_the_model_was_trained_on_is_scored_and_said(
 
 
 def test_realblur_is_aligned_and_every_mean_comes_from_the_table(
-    line: "Line",  # noqa: F821
+    line: "Line",
     own_params: Params,
     weights: Path,
     store: Store,

@@ -4,7 +4,6 @@ import errno
 import hashlib
 import os
 import shutil
-import sys
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -237,7 +236,6 @@ def checkout(benchmark: Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     text = yaml.safe_dump(manifest | {"archives": archives, "counts": {}})
     (workspace / "data/benchmarks/own.yaml").write_text(text)
     monkeypatch.chdir(workspace)
-    monkeypatch.setattr(sys, "argv", ["fetch", "--benchmark", "own", "--out", "data/raw/own"])
     return tmp_path / "checkout"
 
 
@@ -246,12 +244,12 @@ def test_the_command_takes_a_folder_from_the_environment_and_pins_in_the_main_ch
 ) -> None:
     write_zip(tmp_path / "own/a.zip")
     monkeypatch.setenv("BANET_ARCHIVES", str(tmp_path / "own"))
-    stage.main()
+    stage.main("own", Path("data/raw/own"))
     assert Path("data/raw/own/a.zip").samefile(tmp_path / "own/a.zip")
     assert (checkout / "data/benchmarks/archives.lock").is_file()
     monkeypatch.delenv("BANET_ARCHIVES")
     shutil.copy(tmp_path / "own/a.zip", checkout / "data/downloads")
-    stage.main()
+    stage.main("own", Path("data/raw/own"))
     assert Path("data/raw/own/a.zip").samefile(checkout / "data/downloads/a.zip")
 
 
@@ -263,12 +261,12 @@ def test_own_data_are_found_from_the_main_checkout_and_listed_as_they_are(
     for name in ("mine/b/yard/1.jpg", "mine/s/yard/1.png"):
         (checkout / name).parent.mkdir(parents=True)
         (checkout / name).write_text(name)
-    stage.main()
+    stage.main("own", Path("data/raw/own"))
     digest = hashlib.sha256(b"mine/b/yard/1.jpg").hexdigest()
     lines = Path("data/raw/own/pairs.csv").read_text().splitlines()
     assert lines[1] == f"test,yard,1,blur,{checkout}/mine/b/yard/1.jpg,17,{digest}"
     assert [file.name for file in Path("data/raw/own").iterdir()] == ["pairs.csv"]
     (checkout / "mine/s/yard/1.png").unlink()
     with pytest.raises(DataError, match=r"^benchmark own: .*mine/s holds no pictures"):
-        stage.main()
+        stage.main("own", Path("data/raw/own"))
     assert capsys.readouterr().err == ""

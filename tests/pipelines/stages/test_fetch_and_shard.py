@@ -7,6 +7,7 @@ import tarfile
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -21,6 +22,9 @@ from banet.metrics.psnr import psnr
 from pipelines.stages.fetch import ArchiveStore, fetch
 from pipelines.stages.shard import shard
 
+if TYPE_CHECKING:
+    from tests.pipelines.stages.conftest import Line
+
 
 def rewritten(archive: Path, out: Path, change: dict[str, bytes | None]) -> Path:
     """Copy a ZIP with some members replaced, or left out (None)."""
@@ -33,7 +37,7 @@ def rewritten(archive: Path, out: Path, change: dict[str, bytes | None]) -> Path
     return out
 
 
-def test_the_archive_has_gopros_layout_and_the_same_bytes_again(line: "Line", tmp_path: Path) -> None:  # noqa: F821
+def test_the_archive_has_gopros_layout_and_the_same_bytes_again(line: "Line", tmp_path: Path) -> None:
     with zipfile.ZipFile(line.raw / "tiny.zip") as archive:
         names = archive.namelist()
     assert "tiny/train/flower_short/sharp/000001.png" in names
@@ -44,7 +48,7 @@ def test_the_archive_has_gopros_layout_and_the_same_bytes_again(line: "Line", tm
     assert [file.name for file in tmp_path.iterdir()] == ["tiny.zip"]
 
 
-def test_shards_hold_the_archives_pixels_and_a_summary(line: "Line") -> None:  # noqa: F821
+def test_shards_hold_the_archives_pixels_and_a_summary(line: "Line") -> None:
     shards = ShardFolder(line.shards)
     shards.verify()
     assert shards.summary.counts["test"] == {"china_long": 2, "china_short": 2}
@@ -56,7 +60,7 @@ def test_shards_hold_the_archives_pixels_and_a_summary(line: "Line") -> None:  #
         assert len(list(archive.pairs(line.benchmark))) == 12
 
 
-def test_sharding_again_gives_the_same_bytes(line: "Line", tmp_path: Path) -> None:  # noqa: F821
+def test_sharding_again_gives_the_same_bytes(line: "Line", tmp_path: Path) -> None:
     again = shard(line.benchmark, line.raw, tmp_path / "shards")
     assert again == ShardFolder(line.shards).summary
     for file in line.shards.iterdir():
@@ -64,7 +68,7 @@ def test_sharding_again_gives_the_same_bytes(line: "Line", tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("storage", ["raw", "compact"])
-def test_a_tar_gives_the_pairs_of_the_zip(line: "Line", tmp_path: Path, storage: Storage) -> None:  # noqa: F821
+def test_a_tar_gives_the_pairs_of_the_zip(line: "Line", tmp_path: Path, storage: Storage) -> None:
     (tmp_path / "raw").mkdir()
     with zipfile.ZipFile(line.raw / "tiny.zip") as old, tarfile.open(tmp_path / "raw/tiny.tar.gz", "w:gz") as new:
         for name in reversed(old.namelist()):  # the order of the tar is not that of the names
@@ -83,7 +87,7 @@ def test_a_tar_gives_the_pairs_of_the_zip(line: "Line", tmp_path: Path, storage:
 
 
 @pytest.fixture
-def raw(line: "Line", tmp_path: Path) -> Path:  # noqa: F821
+def raw(line: "Line", tmp_path: Path) -> Path:
     return Path(shutil.copytree(line.raw, tmp_path / "raw"))
 
 
@@ -100,8 +104,8 @@ def refused(benchmark: Benchmark, raw: Path, message: str) -> str:
     return str(caught.value)
 
 
-def test_corrupt_images_are_all_counted_and_named(line: "Line", raw: Path) -> None:  # noqa: F821
-    bad = {f"tiny/train/flower_short/blur/00000{i}.png": b"\x89PNG nothing" for i in (1, 2)}
+def test_corrupt_images_are_all_counted_and_named(line: "Line", raw: Path) -> None:
+    bad: dict[str, bytes | None] = {f"tiny/train/flower_short/blur/00000{i}.png": b"\x89PNG nothing" for i in (1, 2)}
     bad["tiny/train/coffee_long/sharp/000001.png"] = b""
     rewritten(line.raw / "tiny.zip", raw / "tiny.zip", bad)
     said = refused(line.benchmark, raw, r"tiny\.zip: ")
@@ -109,13 +113,13 @@ def test_corrupt_images_are_all_counted_and_named(line: "Line", raw: Path) -> No
         assert member in said
 
 
-def test_a_truncated_png_is_found(line: "Line", raw: Path) -> None:  # noqa: F821
+def test_a_truncated_png_is_found(line: "Line", raw: Path) -> None:
     whole = encode_png(np.full((32, 40, 3), 7, np.uint8) + np.arange(40, dtype=np.uint8)[None, :, None])
     rewritten(line.raw / "tiny.zip", raw / "tiny.zip", {"tiny/test/china_long/blur/000001.png": whole[:-30]})
     refused(line.benchmark, raw, r"china_long/blur/000001\.png is not an image, or a damaged one")
 
 
-def test_a_missing_half_and_a_wrong_size_are_found(line: "Line", raw: Path) -> None:  # noqa: F821
+def test_a_missing_half_and_a_wrong_size_are_found(line: "Line", raw: Path) -> None:
     rewritten(line.raw / "tiny.zip", raw / "tiny.zip", {"tiny/train/flower_long/sharp/000001.png": None})
     refused(line.benchmark, raw, r"train/flower_long/000001 lacks sharp")
     shutil.rmtree(raw.parent / "out")
@@ -124,11 +128,11 @@ def test_a_missing_half_and_a_wrong_size_are_found(line: "Line", raw: Path) -> N
     refused(line.benchmark, raw, r"flower_long/000001: the images of a pair differ in size")
 
 
-def test_counts_that_are_not_the_manifests_are_found(line: "Line", raw: Path) -> None:  # noqa: F821
+def test_counts_that_are_not_the_manifests_are_found(line: "Line", raw: Path) -> None:
     refused(replace(line.benchmark, counts={"test": {"china_*": 1111}}), raw, r"test/china_\* has 4 pairs, not 1111")
 
 
-def test_an_empty_folder_and_a_cut_archive_are_named(line: "Line", raw: Path) -> None:  # noqa: F821
+def test_an_empty_folder_and_a_cut_archive_are_named(line: "Line", raw: Path) -> None:
     archive = raw / "tiny.zip"
     archive.write_bytes(archive.read_bytes()[:-100])
     refused(line.benchmark, raw, r"tiny\.zip is not a whole ZIP archive")
@@ -137,7 +141,7 @@ def test_an_empty_folder_and_a_cut_archive_are_named(line: "Line", raw: Path) ->
     refused(line.benchmark, raw, r"tiny\.zip cannot be read .*run the fetch stage")
 
 
-def test_fetch_takes_a_file_and_checks_its_digest(line: "Line", tmp_path: Path) -> None:  # noqa: F821
+def test_fetch_takes_a_file_and_checks_its_digest(line: "Line", tmp_path: Path) -> None:
     given = line.raw / "tiny.zip"
     source = ArchiveSource(name="tiny.zip", sources=("/nowhere/tiny.zip", str(given)))
     store = ArchiveStore(downloads=tmp_path / "downloads", lock=tmp_path / "archives.lock")

@@ -5,6 +5,7 @@ import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -25,7 +26,10 @@ from pipelines.stages.evaluate import evaluate
 from pipelines.stages.promote import compare, promote
 from pipelines.stages.register import register
 from pipelines.stages.report import report
-from pipelines.stages.stage_results import RUN, TrainedBy, write_json
+from pipelines.stages.stage_results import RUN, Promotion, TrainedBy, write_json
+
+if TYPE_CHECKING:
+    from tests.pipelines.stages.conftest import Line
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),  # MLflow's own queries
@@ -37,13 +41,13 @@ def candidate(weights: Path, brightness: float) -> Path:
     """Weights that add the same to every pixel: 0 is the identity, anything else is worse."""
     model = load_weights(weights)
     torch.nn.init.zeros_(model.output.weight)
-    torch.nn.init.constant_(model.output.bias, brightness)
+    torch.nn.init.constant_(model.get_parameter("output.bias"), brightness)
     save_weights(model, weights)
     return weights
 
 
 def test_the_champion_moves_only_to_a_better_candidate(
-    line: "Line",  # noqa: F821
+    line: "Line",
     own_params: Params,
     weights: Path,
     store: Store,
@@ -51,7 +55,7 @@ def test_the_champion_moves_only_to_a_better_candidate(
 ) -> None:
     name = f"banet-{own_params.benchmark.name}"
 
-    def turn(brightness: float) -> tuple[RegisteredModel, object]:
+    def turn(brightness: float) -> tuple[RegisteredModel, Promotion]:
         model = register(own_params, weights=candidate(weights, brightness), store=store, reports=tmp_path)
         return model, promote(own_params, candidate=model, shards=line.shards, store=store, reports=tmp_path)
 
@@ -60,7 +64,9 @@ def test_the_champion_moves_only_to_a_better_candidate(
     assert champion(store, name) == middling
     _, worse = turn(0.2)
     assert (worse.moved, worse.previous_version) == (False, middling.version)
+    assert worse.previous_psnr is not None
     assert worse.candidate_psnr < worse.previous_psnr == first.candidate_psnr
+    assert worse.difference is not None
     assert worse.difference.mean == pytest.approx(worse.candidate_psnr - worse.previous_psnr)
     assert worse.difference.low <= worse.difference.mean <= worse.difference.high < 0
     tags = store.client().get_model_version(name, str(worse.candidate_version)).tags
@@ -68,6 +74,7 @@ def test_the_champion_moves_only_to_a_better_candidate(
     assert "is not better beyond chance than 1 on the held-out sequences: -" in worse.reason
     best, better = turn(0.0)
     assert (better.moved, better.previous_version) == (True, middling.version)
+    assert better.difference is not None
     assert better.difference.low > 0
     assert better.data_digest == ShardFolder(line.shards).summary.digest
     assert champion(store, name) == best
@@ -84,7 +91,7 @@ def test_the_champion_moves_only_to_a_better_candidate(
     assert same.candidate_psnr == pytest.approx(np.mean(blurred))
 
 
-def test_a_gain_that_chance_explains_moves_nothing(line: "Line", own_params: Params) -> None:  # noqa: F821
+def test_a_gain_that_chance_explains_moves_nothing(line: "Line", own_params: Params) -> None:
     held_out = own_params.benchmark.validation.sequences
     data = TrainingSet(folder=line.shards, variant="blur", held_out=held_out, seed=0)
     rows = data.validation_rows()
@@ -101,7 +108,7 @@ def test_a_gain_that_chance_explains_moves_nothing(line: "Line", own_params: Par
 
 
 def test_evaluate_scores_what_the_registry_holds_and_report_shows_it(
-    line: "Line",  # noqa: F821
+    line: "Line",
     own_params: Params,
     weights: Path,
     store: Store,
@@ -152,7 +159,7 @@ def test_evaluate_scores_what_the_registry_holds_and_report_shows_it(
 
 
 def test_a_version_that_is_gone_or_other_weights_are_refused(
-    line: "Line",  # noqa: F821
+    line: "Line",
     own_params: Params,
     weights: Path,
     store: Store,
@@ -167,7 +174,7 @@ def test_a_version_that_is_gone_or_other_weights_are_refused(
 
 
 def test_an_interrupted_evaluation_leaves_what_was_there(
-    line: "Line",  # noqa: F821
+    line: "Line",
     own_params: Params,
     weights: Path,
     store: Store,

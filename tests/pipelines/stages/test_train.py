@@ -5,6 +5,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,6 +20,9 @@ from banet.train.identity import RunIdentity, changed_files, identify
 from pipelines.stages.stage_results import TrainedBy, read_json
 from pipelines.stages.train import run_to_continue, train
 
+if TYPE_CHECKING:
+    from tests.pipelines.stages.conftest import Line
+
 NETWORK = "banet/model/network.py"
 Capture = pytest.CaptureFixture[str]
 
@@ -31,7 +35,7 @@ pytestmark = [
 @pytest.mark.distributed
 @pytest.mark.usefixtures("ray_session")
 def test_a_run_leaves_weights_curve_report_and_a_run_in_mlflow(
-    line: "Line",  # noqa: F821
+    line: "Line",
     tiny_params: Params,
     store: Store,
     tmp_path: Path,
@@ -67,7 +71,7 @@ def refused(error: type[Exception], message: str, params: Params, shards: Path, 
 
 
 def test_missing_and_damaged_shards_stop_a_run_before_it_starts(
-    line: "Line",  # noqa: F821
+    line: "Line",
     tiny_params: Params,
     store: Store,
     tmp_path: Path,
@@ -77,7 +81,13 @@ def test_missing_and_damaged_shards_stop_a_run_before_it_starts(
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
-    refused(DataError, r"train-00000\.parquet is not what was written: run the shard stage", tiny_params, shards, store)
+    refused(
+        DataError,
+        r"train-00000\.parquet has changed since it was written: run the shard stage",
+        tiny_params,
+        shards,
+        store,
+    )
     file.write_bytes(content[:-1])
     refused(DataError, r"has \d+ bytes, not \d+: it is damaged", tiny_params, shards, store)
     file.unlink()
@@ -86,7 +96,7 @@ def test_missing_and_damaged_shards_stop_a_run_before_it_starts(
 
 
 def test_held_out_sequences_must_exist_and_leave_something_to_train(
-    line: "Line",  # noqa: F821
+    line: "Line",
     tiny_params: Params,
     store: Store,
     tmp_path: Path,

@@ -63,7 +63,7 @@ def test_a_changed_or_missing_file_is_a_bad_member_with_its_remedy(listing: Path
     Path(pairs[1].members["sharp"]).write_text("longer than before")
     Path(pairs[1].members["blur"]).unlink()
     with open_archive(listing) as archive:
-        found = []
+        found: list[tuple[PairFiles, dict[str, bytes]]] = []
         with pytest.raises(DataError) as caught:
             found += archive.read_pairs(pairs)
         said = str(caught.value)

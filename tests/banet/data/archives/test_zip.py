@@ -6,7 +6,7 @@ import struct
 import tracemalloc
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from banet.data.archives import zip as module
+from banet.data.archives.base import Archive
 from banet.data.archives.layouts import PairFiles
 from banet.data.archives.open import open_archive
 from banet.data.archives.safety import NAMED_MEMBERS, summary
@@ -92,6 +93,7 @@ def test_only_the_wanted_variants_are_taken(tmp_path: Path, benchmark: Benchmark
 def test_the_archive_is_closed_at_the_end(tmp_path: Path) -> None:
     path = write(tmp_path / "a.zip", frame("train", "s", 1))
     with open_archive(path) as archive:
+        assert isinstance(archive, module.ZipArchive)
         name = archive.file.namelist()[0]
     with pytest.raises(ValueError, match="closed"):
         archive.file.read(name)
@@ -201,6 +203,7 @@ def test_a_missing_archive_is_named_with_the_remedy(tmp_path: Path) -> None:
 def test_an_encrypted_member_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "a.zip", frame("train", "s", 1, "blur"))
     with open_archive(path) as archive:
+        assert isinstance(archive, module.ZipArchive)
         (info,) = archive.file.infolist()
         info.flag_bits |= 1
         with pytest.raises(DataError, match=r"000001.png cannot be read"):
@@ -225,7 +228,7 @@ def test_pairs_are_read_in_order_and_what_is_bad_is_named_at_the_end(tmp_path: P
             info = file.getinfo(f"{ROOT}/train/s/blur/{number:06d}.png")
             content[info.header_offset + 30 + len(info.filename)] ^= 1
     path.write_bytes(content)
-    read = []
+    read: list[tuple[PairFiles, dict[str, bytes]]] = []
     with open_archive(path) as archive:
         pairs = archive.pairs(benchmark)
         with pytest.raises(DataError) as caught:
@@ -281,7 +284,9 @@ def test_problems_are_handed_to_a_caller_that_adds_its_own(tmp_path: Path, bench
 
 
 @pytest.mark.parametrize("read", [lambda archive, benchmark: archive.pairs(benchmark), lambda a, _: a.require_whole()])
-def test_password_protected_members_are_counted(tmp_path: Path, benchmark: Benchmark, read: object) -> None:
+def test_password_protected_members_are_counted(
+    tmp_path: Path, benchmark: Benchmark, read: Callable[[Archive, Benchmark], object]
+) -> None:
     members = frame("train", "s", 1) | frame("train", "s", 2) | frame("train", "s", 3)
     path = write(tmp_path / "a.zip", members)
     content = bytearray(path.read_bytes())

@@ -348,7 +348,7 @@ REFUSALS = {
 @pytest.mark.parametrize("lie", LIES | SEEN_BY_DIGEST | REFUSALS)
 def test_lies_are_named_and_the_next_mirror_is_tried(server: Server, fetching: Fetching, lie: str) -> None:
     answer, message = (LIES | SEEN_BY_DIGEST | REFUSALS)[lie]
-    known = {"bytes": len(ZIP), "sha256": DIGEST} if lie in SEEN_BY_DIGEST else {}
+    known: dict[str, Any] = {"bytes": len(ZIP), "sha256": DIGEST} if lie in SEEN_BY_DIGEST else {}
     bad, site = server.add("bad.zip", ZIP, answer)
     good, _ = server.add("good.zip", ZIP)
     said = fetching.fails(bad, **known, remedy=": ask somebody")
@@ -494,7 +494,12 @@ def test_two_processes_at_once_fetch_once(
     url, site = server.add("a.zip", ZIP, Answer(), slow)
     process = other_process(url)
     wait_for(lambda: fetching.arrived() == HALF)
-    threading.Thread(target=lambda: (wait_for(lambda: bool(fetching.messages)), slow.hold.set())).start()
+
+    def release() -> None:
+        wait_for(lambda: bool(fetching.messages))
+        slow.hold.set()
+
+    threading.Thread(target=release).start()
     assert fetching.gets(url).source is None
     assert fetching.messages == ["another process fetches a.zip: waiting for it"]
     assert process.wait() == 0

@@ -54,7 +54,7 @@ def test_halves_without_the_other_are_named_five_and_counted(tmp_path: Path) -> 
         (tmp_path / f"b/{i}.png").unlink()
     with pytest.raises(DataError) as caught:
         in_folders(tmp_path)
-    assert f"{tmp_path / 'b/x.jpg'} and {tmp_path / 'b/x.png'} are one picture's" in str(caught.value)
+    assert f"{tmp_path / 'b/x.jpg'} and {tmp_path / 'b/x.png'} have the same name" in str(caught.value)
     assert f"{tmp_path / 's/y.png'} has no blurred picture" in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -107,5 +107,5 @@ def test_a_list_that_is_missing_or_no_text_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no\.csv cannot be read \(No such file or directory\): it should list pairs"):
         listed_pairs(tmp_path / "no.csv", split="train", variant="blur", pattern=None)
     (tmp_path / "pairs.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match="is no list of pairs: it must be text"):
+    with pytest.raises(DataError, match="is not a list of pairs: it must be UTF-8 text"):
         listed_pairs(tmp_path / "pairs.csv", split="train", variant="blur", pattern=None)

@@ -18,7 +18,8 @@ from banet.data.names import BLUR, NOISE_FREE, SHARP
 from banet.data.pairs import blur_model as synthesis
 from banet.data.pairs import mini, photographs
 from banet.data.pairs.blur_model import Layer, Light
-from banet.data.pairs.mini import make_pair, write_archive
+from banet.data.pairs.mini import shipped, write_archive
+from banet.data.pairs.photographs import blurred_pair
 from banet.errors import ConfigError, DataError
 from banet.image import Image
 from banet.metrics.psnr import psnr
@@ -44,6 +45,10 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(multiprocessing, "cpu_count", lambda: 1)
         write_archive(TINY, path, root="tiny")
     return path
+
+
+def make_pair(params: SynthesisParams, scene: str, stratum: str, number: int) -> dict[str, Image]:
+    return blurred_pair(params, shipped(scene).read(number), scene, stratum, number)
 
 
 def same(one: dict[str, Any], two: dict[str, Any]) -> bool:
@@ -162,7 +167,7 @@ def test_a_second_layer_moves_in_its_share_of_the_scenes(monkeypatch: pytest.Mon
 def test_both_views_of_the_motorcycle_are_used() -> None:
     files = {scene: list(paths) for scene, paths in mini.SCENES.items()}
     assert [len(paths) for scene, paths in files.items() if scene != "motorcycle"] == [1] * (len(files) - 1)
-    left, right = (mini._photograph("motorcycle", frame) for frame in (2, 1))
+    left, right = (shipped("motorcycle").read(number) for number in (2, 1))
     assert left.shape == right.shape
     assert not np.array_equal(left, right)
 
@@ -171,13 +176,13 @@ def test_the_committed_scenes_are_installed_and_large_enough_for_its_pictures() 
     params = read_benchmark(Path(__file__).parents[4] / "data/benchmarks", "mini").synthesis
     assert params is not None
     for scene in (scene for scenes in params.photographs.values() for scene in scenes):
-        photograph = mini._photograph(scene, 1)
+        photograph = shipped(scene).read(1)
         assert photograph.shape[0] * params.reduction[1] >= params.height + 1
         assert photograph.shape[1] * params.reduction[1] >= params.width + 1
 
 
 def test_a_scene_in_two_splits_is_refused() -> None:
-    with pytest.raises(ConfigError, match="photographs: a scene stands in two splits"):
+    with pytest.raises(ConfigError, match="photographs: a scene is in two splits"):
         replace(TINY, photographs={"train": {"coffee": 1}, "test": {"coffee": 1}})
 
 
@@ -187,7 +192,7 @@ def test_an_unknown_scene_is_named_with_the_known() -> None:
 
 
 def test_pictures_larger_than_the_scene_are_refused_with_both_sizes() -> None:
-    message = r"the scene coffee is 400x600: reduced by 0.25 it holds no 101x32 picture"
+    message = r"the scene coffee is 400x600: reduced by 0.25 it is too small for a 101x32 picture"
     with pytest.raises(DataError, match=message):
         make_pair(replace(TINY, height=101), "coffee", "short", 1)
     fits = make_pair(replace(TINY, height=99, width=149, strata={"short": (2, 2)}), "coffee", "short", 1)

@@ -5,35 +5,32 @@ import os
 import signal
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from banet.data.pairs.pair_writer import add_to_folder, add_to_zip, write_pairs
+from banet.data.pairs.pair_writer import PairTask, add_to_folder, add_to_zip, write_pairs
 from banet.errors import DataError, ResourceError
 
 
-@dataclass(frozen=True)
-class Task:
-    frame: str
-    fault: str = ""
-    split: str = "train"
-    sequence: str = "s"
-
-    def encoded(self) -> dict[str, bytes]:
-        if self.fault == "killed":
-            os.kill(os.getpid(), signal.SIGKILL)
-        if self.fault:
-            raise DataError(f"{self.frame} is {self.fault}")
-        return {"blur": self.frame.encode(), "sharp": b"s"}
+def made(frame: str, fault: str) -> dict[str, bytes]:
+    if fault == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if fault:
+        raise DataError(f"{frame} is {fault}")
+    return {"blur": frame.encode(), "sharp": b"s"}
 
 
-def counted(count: int, asked: list[int]) -> Iterator[Task]:
+def task(frame: str, fault: str = "") -> PairTask:
+    return PairTask(split="train", sequence="s", frame=frame, encoded=partial(made, frame, fault))
+
+
+def counted(count: int, asked: list[int]) -> Iterator[PairTask]:
     for i in range(count):
         asked.append(i)
-        yield Task(frame=str(i))
-    yield Task(frame=str(count), fault="grey")
+        yield task(str(i))
+    yield task(str(count), fault="grey")
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -56,7 +53,7 @@ def test_pairs_come_in_order_a_few_at_a_time_until_one_fails(
 
 def test_files_go_into_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(multiprocessing, "cpu_count", lambda: 1)
-    assert write_pairs([Task("1"), Task("2")], add_to_folder(tmp_path), total=2) == 2
+    assert write_pairs([task("1"), task("2")], add_to_folder(tmp_path), total=2) == 2
     assert (tmp_path / "train/s/blur/2.png").read_bytes() == b"2"
     assert len(list(tmp_path.rglob("*.png"))) == 4
 
@@ -65,7 +62,7 @@ def test_a_zip_is_stored_without_a_clock(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(multiprocessing, "cpu_count", lambda: 1)
     reports: list[tuple[int, int | None]] = []
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        write_pairs([Task("1"), Task("2")], add_to_zip(archive, "a"), on_progress=lambda *said: reports.append(said))
+        write_pairs([task("1"), task("2")], add_to_zip(archive, "a"), on_progress=lambda *said: reports.append(said))
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
         assert archive.namelist()[:2] == ["a/train/s/blur/1.png", "a/train/s/sharp/1.png"]
         assert {(info.date_time[0], info.compress_type) for info in archive.infolist()} == {(1980, zipfile.ZIP_STORED)}
@@ -74,5 +71,5 @@ def test_a_zip_is_stored_without_a_clock(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_killed_process_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(multiprocessing, "cpu_count", lambda: 2)
-    with pytest.raises(ResourceError, match="a process that made pairs was killed: is there memory enough"):
-        write_pairs([Task("1"), Task("2", fault="killed"), Task("3")], add_to_folder(tmp_path))
+    with pytest.raises(ResourceError, match="a process that makes pairs was killed: check that memory suffices"):
+        write_pairs([task("1"), task("2", fault="killed"), task("3")], add_to_folder(tmp_path))

@@ -52,7 +52,7 @@ def test_what_is_wrong_with_photographs_is_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         require_usable(find_photographs(tmp_path), PARAMS)
     said = str(caught.value)
-    assert "small.png is 30x90: reduced by 0.6 it holds no 24x32 picture" in said
+    assert "small.png is 30x90: reduced by 0.6 it is too small for a 24x32 picture" in said
     assert "grey.png is grey, not 8-bit RGB" in said
     assert "deep.png is 16-bit RGB, not 8-bit RGB" in said
     assert "good.png" not in said
@@ -62,7 +62,7 @@ def test_what_is_wrong_with_photographs_is_said_at_once(tmp_path: Path) -> None:
 def test_two_photographs_of_one_name_are_refused(tmp_path: Path) -> None:
     for name in ("a.png", "a.jpg"):
         write_image(tmp_path / name, noise(80, 90))
-    with pytest.raises(DataError, match="2 photographs are called a: each needs a name of its own"):
+    with pytest.raises(DataError, match="2 photographs are called a: each needs its own name"):
         find_photographs(tmp_path)
 
 

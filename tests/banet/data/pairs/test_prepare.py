@@ -107,27 +107,29 @@ def test_reports_tell_how_far_it_is(tmp_path: Path) -> None:
 
 
 def test_patterns_that_match_nothing_or_everything_are_refused() -> None:
-    sequences: dict[str, tuple[str, ...]] = dict.fromkeys(("a", "b"), ())
+    sequences = {"a": ["a"], "b": ["b"]}
     assert chosen_to_test(None, sequences) == set()
     assert chosen_to_test(["a"], sequences) == {"a"}
     with pytest.raises(DataError, match=r"test_sequences: 'c', 'd\*' matches none of a, b$"):
         chosen_to_test(["a", "c", "d*"], sequences)
     with pytest.raises(DataError, match=r"test_sequences matches every sequence \(a, b\): none is left to train on"):
         chosen_to_test(["a", "b*"], sequences)
+    strata = {name: [f"{name}_short", f"{name}_long"] for name in ("a", "b")}
+    assert chosen_to_test(["a_*"], strata) == chosen_to_test(["a"], strata) == {"a_short", "a_long"}
 
 
 def test_names_that_meet_are_refused_and_nothing_is_left(tmp_path: Path) -> None:
     for folder in ("b", "s"):
         pictures(tmp_path / folder, "a/b/1.png", "a_b/1.png", "c/1.png", size=(60, 60))
     split = {"blurred": "b", "sharp": "s"}
-    with pytest.raises(DataError, match=r"^benchmark mine: 2 pairs are called a_b/1: each needs a name of its own"):
+    with pytest.raises(DataError, match=r"^benchmark mine: 2 pairs are called a_b/1: each needs its own name, in both"):
         gathered(own("folders", {"test": split}), tmp_path)
     pictures(tmp_path / "photos", "x.png", size=(600, 600))
-    with pytest.raises(DataError, match=r"photograph x in both splits: each belongs to one"):
+    with pytest.raises(DataError, match=r"2 photographs are called x: each needs its own name, in both splits"):
         gathered(own("photographs", {name: {"photographs": "photos"} for name in ("train", "test")}), tmp_path)
     pictures(tmp_path / "clips", "y/1.png", "y/2.png")
     twice = own("frames", {name: {"frames": "clips", "average": 2} for name in ("train", "test")})
-    with pytest.raises(DataError, match=r"clip y in both splits"):
+    with pytest.raises(DataError, match=r"2 clips are called y: each needs its own name, in both splits"):
         gathered(twice, tmp_path)
     bad = own("frames", {"test": {"frames": "sizes", "average": 2}})
     pictures(tmp_path / "sizes", "1.png")

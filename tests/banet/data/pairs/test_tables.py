@@ -39,8 +39,8 @@ def test_a_table_of_structs_gives_its_pictures_as_they_are(tmp_path: Path) -> No
     ]
     files = find_tables(write(tmp_path / "a.parquet", rows))
     assert read_names(files, "train", None) == [("yard", "1"), ("train", "000002")]
-    tasks = list(table_tasks(files, [("train", "yard", "1"), ("test", "b", "2")], "blur"))
-    assert [(task.split, task.sequence, task.frame) for task in tasks] == [("train", "yard", "1"), ("test", "b", "2")]
+    tasks = list(table_tasks(files, "test", [("yard", "1"), ("b", "2")], "blur"))
+    assert [(task.split, task.sequence, task.frame) for task in tasks] == [("test", "yard", "1"), ("test", "b", "2")]
     assert tasks[0].encoded() == {"blur": rows[0]["blurred"]["bytes"], "sharp": rows[0]["sharp"]["bytes"]}
 
 
@@ -56,7 +56,7 @@ def test_other_formats_become_png_and_columns_name_rows(tmp_path: Path) -> None:
     files = find_tables(tmp_path / "folder")
     names = read_names(files, "train", None)
     assert names == [("s0", "0"), ("s0", "1"), ("s1", "2")]
-    made = [task.encoded() for task in table_tasks(files, [("train", *name) for name in names], "blur")]
+    made = [task.encoded() for task in table_tasks(files, "train", names, "blur")]
     np.testing.assert_array_equal(decode(made[2]["blur"], ""), decode(jpeg, ""))
     assert made[2]["blur"].startswith(b"\x89PNG")
 
@@ -69,9 +69,10 @@ def test_a_pattern_names_the_sequences_of_a_table(tmp_path: Path) -> None:
 
 def test_rows_without_an_image_are_named_together(tmp_path: Path) -> None:
     png = encode_png(picture())
-    rows = [{"blurred": png, "sharp": png}, {"blurred": None, "sharp": png}, {"blurred": png, "sharp": b""}]
+    halves = [(png, png), (None, png), (png, b"")]
+    rows = [{"blurred": blurred, "sharp": sharp} for blurred, sharp in halves]
     files = find_tables(write(tmp_path / "a.parquet", rows))
-    tasks = table_tasks(files, [("train", "a", str(i)) for i in range(3)], "blur")
+    tasks = table_tasks(files, "train", [("a", str(i)) for i in range(3)], "blur")
     assert next(tasks).frame == "0"
     with pytest.raises(DataError, match=r"a\.parquet row 2 has no image blur; .*a\.parquet row 3 has no image sharp$"):
         next(tasks)
@@ -82,8 +83,8 @@ def test_rows_without_an_image_are_named_together(tmp_path: Path) -> None:
     [
         ([{"image": b"1", "label": b"2"}], "has no column 'blurred': it has image, label"),
         ([{"blurred": b"1"}], "has no column 'sharp': it has blurred"),
-        ([{"blurred": b"1", "sharp": "b.png"}], "sharp is string: it must be encoded images, binary or a struct"),
-        ([{"blurred": {"path": "a"}, "sharp": b"1"}], "blurred is struct<path: string>: it must be encoded images"),
+        ([{"blurred": b"1", "sharp": "b.png"}], "sharp is string: it must hold encoded images: binary, or structs"),
+        ([{"blurred": {"path": "a"}, "sharp": b"1"}], "blurred is struct<path: string>: it must hold encoded images"),
     ],
 )
 def test_a_table_without_the_columns_is_refused(tmp_path: Path, rows: list[dict[str, Any]], message: str) -> None:
@@ -95,12 +96,12 @@ def test_a_table_without_the_columns_is_refused(tmp_path: Path, rows: list[dict[
 
 def test_a_file_that_is_no_table_and_a_grey_picture_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_text("no table")
-    with pytest.raises(DataError, match=r"a\.parquet is no Parquet table, or a damaged one"):
+    with pytest.raises(DataError, match=r"a\.parquet is not a Parquet table, or it is damaged"):
         find_tables(tmp_path / "a.parquet")
     with pytest.raises(DataError, match=r"nowhere is not a folder: it should hold Parquet tables"):
         find_tables(tmp_path / "nowhere")
     grey = cv2.imencode(".jpg", picture()[..., 0])[1].tobytes()
     files = [write(tmp_path / "b.parquet", [{"blurred": grey, "sharp": grey}])]
-    (task,) = table_tasks(files, [("train", "a", "1")], "blur")
+    (task,) = table_tasks(files, "train", [("a", "1")], "blur")
     with pytest.raises(DataError, match=r"b\.parquet row 1, blur is grey, not 8-bit RGB"):
         task.encoded()

@@ -160,7 +160,9 @@ def test_a_flipped_byte_of_a_pixel_is_found_where_it_is_read_and_by_verify(folde
     with pytest.raises(DataError, match=r"train-00001.parquet is damaged at b/000002 .*: run the shard stage again"):
         shards.read(bad, (kind,))
     assert np.array_equal(shards.read(good, (kind,)).images[kind], PAIRS[2].images[kind])
-    with pytest.raises(DataError, match=r"train-00001.parquet is not what was written: run the shard stage again"):
+    with pytest.raises(
+        DataError, match=r"train-00001.parquet has changed since it was written: run the shard stage again"
+    ):
         shards.verify()
 
 
@@ -189,14 +191,16 @@ def test_no_flipped_byte_of_the_pages_passes_for_data(folder: Path) -> None:
 @pytest.mark.parametrize("from_end", [1, 6, 40])
 def test_a_damaged_footer_is_named(folder: Path, name: str, from_end: int) -> None:
     copy = damaged(folder, name, (folder / name).stat().st_size - from_end)
-    with pytest.raises(DataError, match=rf"{name} is not what was written: run the shard stage again"):
+    with pytest.raises(DataError, match=rf"{name} has changed since it was written: run the shard stage again"):
         ShardFolder(copy).verify()
 
 
 def test_a_damaged_index_is_noticed_wherever_it_is_read(folder: Path) -> None:
     for at in range(0, (folder / "index.parquet").stat().st_size, 97):
         copy = damaged(folder, "index.parquet", at)
-        with pytest.raises(DataError, match=r"index.parquet is damaged \(it is not what was written\): run the shard"):
+        with pytest.raises(
+            DataError, match=r"index.parquet is damaged \(it has changed since it was written\): run the shard"
+        ):
             ShardFolder(copy).rows("test")
         shutil.rmtree(copy)
 
@@ -253,7 +257,7 @@ def test_an_unknown_variant_is_named_with_the_known(folder: Path) -> None:
 
 
 def test_nothing_half_written_carries_a_final_name(tmp_path: Path) -> None:
-    seen = []
+    seen: list[str] = []
 
     def pairs() -> Iterator[Pair]:
         yield PAIRS[0]

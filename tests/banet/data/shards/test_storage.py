@@ -40,7 +40,7 @@ def bucket() -> Iterator[str]:
 
 def test_what_is_published_is_read_as_the_folder_is(bucket: str, make_shards: Make) -> None:
     folder = make_shards(size=(150, 140))
-    place = publish(ShardFolder(folder), inside(bucket, "here"))
+    place = publish(ShardFolder(folder), str(inside(bucket, "here")))
     assert place == inside(bucket, f"here/tiny/{ShardFolder(folder).summary.digest[:16]}")
     assert sizes(place) == sizes(folder)
     ShardFolder(place).verify()
@@ -48,8 +48,8 @@ def test_what_is_published_is_read_as_the_folder_is(bucket: str, make_shards: Ma
         assert ours.key == theirs.key
         assert all(np.array_equal(ours.images[kind], theirs.images[kind]) for kind in ("blur", "sharp"))
     near, far = (TrainingSet(folder=at, variant="blur", held_out=("c",), seed=0) for at in (folder, place))
-    for ours, theirs in zip(near.samples(np.arange(9), 32), far.samples(np.arange(9), 32), strict=True):
-        assert np.array_equal(ours, theirs)
+    for sample, same in zip(near.samples(np.arange(9), 32), far.samples(np.arange(9), 32), strict=True):
+        assert np.array_equal(sample, same)
 
 
 def test_only_what_is_missing_is_copied(bucket: str, make_shards: Make, tmp_path: Path) -> None:
@@ -74,9 +74,9 @@ def test_a_store_without_shards_and_one_that_does_not_answer_are_told_apart(buck
     with pytest.raises(DataError, match=r"s3://shards/nothing.* holds no shards"):
         ShardFolder(inside(bucket, "nothing"))
     silent = "s3://shards/x?endpoint_override=127.0.0.1:9&scheme=http"
-    with pytest.raises(ServiceError, match=r"^the object store of s3://shards/x does not give what was asked \("):
+    with pytest.raises(ServiceError, match=r"^the object store of s3://shards/x does not answer as expected \("):
         ShardFolder(silent)
-    with pytest.raises(ConfigError, match=r"^ftp://host/x is no folder and no URI of an object store"):
+    with pytest.raises(ConfigError, match=r"^ftp://host/x is neither a folder nor the URI of an object store"):
         ShardFolder("ftp://host/x")
 
 
@@ -84,7 +84,7 @@ def test_a_damaged_object_is_named_where_it_is_read(bucket: str, make_shards: Ma
     from pyarrow import fs
 
     folder = make_shards()
-    place = publish(ShardFolder(folder), inside(bucket, "damaged"))
+    place = publish(ShardFolder(folder), str(inside(bucket, "damaged")))
     name = ShardFolder(folder).summary.files[0].name
     files, path = fs.FileSystem.from_uri(str(inside(place, name)))
     content = bytearray((folder / name).read_bytes())
@@ -92,7 +92,7 @@ def test_a_damaged_object_is_named_where_it_is_read(bucket: str, make_shards: Ma
     with files.open_output_stream(path) as stream:
         stream.write(bytes(content))
     shards = ShardFolder(place)
-    with pytest.raises(DataError, match=rf"{name}.* is not what was written: run the shard stage again"):
+    with pytest.raises(DataError, match=rf"{name}.* has changed since it was written: run the shard stage again"):
         shards.verify()
     with pytest.raises(DataError, match=rf"{name}.* is damaged at .*/00000\d \(.*\): run the shard stage again"):
         list(read_pairs(place, split="train"))

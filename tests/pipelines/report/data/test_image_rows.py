@@ -29,7 +29,7 @@ def test_a_table_that_is_missing_damaged_or_of_another_variant(reports: Path) ->
         read_images(folder, "blur_gamma")
     (folder / "images.parquet").write_bytes(b"PAR1")
     with pytest.raises(
-        DataError, match=r"images\.parquet is no table of scores .*: run the evaluate@mini stage again$"
+        DataError, match=r"images\.parquet is not a table of scores .*: run the evaluate@mini stage again$"
     ):
         read_images(folder, "blur")
     (folder / "images.parquet").unlink()

@@ -1,4 +1,4 @@
-"""Other methods' images: on the same data, in their order, and what must be known of them."""
+"""Other methods' images: their means and gains, scored on the same data, in the order of their PSNR."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from banet.scoring.scores import ImageScores
 from pipelines.report.data.inputs import ReportInputs
-from pipelines.report.data.other_methods import comparable, others_of
+from pipelines.report.data.other_methods import other_method
+from pipelines.report.tables.results import results_table
 
 Read = Callable[..., ReportInputs]
 Edit = Callable[[str, Callable[[dict[str, Any]], None]], None]
@@ -17,12 +17,11 @@ Edit = Callable[[str, Callable[[dict[str, Any]], None]], None]
 def test_by_mean_psnr_the_best_last(read: Read, add_method: Callable[..., None]) -> None:
     for name, better in (("A", 2.0), ("B", -1.0), ("C", 0.5)):
         add_method(name, better)
-    (others,) = others_of(read())
-    assert [other.name for other in others.shown] == ["B", "C", "A"]
-    assert [other.gain for other in others.shown] == pytest.approx([-1.0, 0.5, 2.0])
-    assert others.shown[2].psnr("coffee_short/000001") == pytest.approx(28.1)
-    assert others.shown[2].psnr("coffee_short/000000") is None
-    assert others.notes == ("Images that others restored, scored here: B, C, A.",)
+    (benchmark,) = read().benchmarks
+    assert [other.name for other in benchmark.others] == ["B", "C", "A"]
+    assert [other.gain for other in benchmark.others] == pytest.approx([-1.0, 0.5, 2.0])
+    assert benchmark.others[2].psnr("coffee_short/000001") == pytest.approx(28.1)
+    assert benchmark.others[2].psnr("coffee_short/000000") is None
 
 
 def test_a_method_scored_on_other_data_is_named_and_left_out(
@@ -30,37 +29,24 @@ def test_a_method_scored_on_other_data_is_named_and_left_out(
 ) -> None:
     for name, digest in (("same", "ab" * 32), ("no digest", ""), ("MIMO-UNet+", "cd" * 32)):
         add_method(name, 1.0, digest=digest)
-    (others,) = others_of(read())  # an evaluation without a digest, of an older version
-    assert len(others.shown) == 3
+    (benchmark,) = read().benchmarks  # an evaluation without a digest, of an older version
+    assert (len(benchmark.others), benchmark.left_out) == (3, ())
     edit("evaluate/mini/metrics.json", lambda m: m.update(data_digest="ab" * 32))
-    (others,) = others_of(read())
-    assert [other.name for other in others.shown] == ["no digest", "same"]
-    assert others.notes[-1] == (
-        "MIMO-UNet+ is left out: it was scored on other data of mini (sha256 cdcdcdcdcdcd) than the model "
-        "(abababababab). Score its images again: banet score --restored FOLDER --benchmark mini --method 'MIMO-UNet+'"
-    )
+    (benchmark,) = read().benchmarks
+    assert [other.name for other in benchmark.others] == ["no digest", "same"]
+    assert [method.name for method in benchmark.left_out] == ["MIMO-UNet+"]
+    note = results_table(benchmark).notes[-1]
+    for fact in ("MIMO-UNet+", "cdcdcdcdcdcd)", "(abababababab)", "--benchmark mini --method 'MIMO-UNet+'"):
+        assert fact in note
 
 
-def test_what_must_be_known_of_the_means(
-    read: Read, add_benchmark: Callable[..., None], add_method: Callable[..., None]
-) -> None:
-    add_benchmark("realblur_j")
-    add_method("A", 1.0, "realblur_j")
-    inputs = read("realblur_j")
-    ((method,),), (evaluation,), (images,) = inputs.methods, inputs.evaluations, inputs.images
-    rows = [perfect(method.rows[0]), *method.rows[1:10]]
-    others = comparable([replace(method, rows=tuple(rows))], evaluation, images)
-    assert others.notes[1:3] == (
-        "A: 10 of 36 images.",
-        "A: 1 of 10 images equal the sharp ones and are left out of the mean of PSNR.",
-    )
-    assert others.notes[3].startswith(
-        "A by RealBlur's protocol, 10 of 10 images aligned with OpenCV 4.12.0: PSNR 30.05 dB"
-    )
-    assert others.shown[0].gain == pytest.approx(1.0)
-    unknown = comparable([replace(method, rows=(replace(method.rows[0], key="x"),))], evaluation, images)
-    assert unknown.shown[0].gain is None
-
-
-def perfect(row: ImageScores) -> ImageScores:
-    return replace(row, restored=replace(row.restored, psnr=float("inf")))
+def test_an_infinite_or_unknown_image_has_no_gain(read: Read, add_method: Callable[..., None]) -> None:
+    add_method("A", 1.0)
+    (benchmark,) = read().benchmarks
+    method = benchmark.others[0].method
+    first, second = method.rows[:2]
+    perfect = replace(first, restored=replace(first.restored, psnr=float("inf")))
+    found = other_method(replace(method, rows=(perfect, second)), benchmark.images)
+    assert found.gain == pytest.approx(1.0)
+    assert found.means.identical == 1
+    assert other_method(replace(method, rows=(replace(first, key="x"),)), benchmark.images).gain is None

@@ -22,7 +22,7 @@ METRICS = "evaluate/mini/metrics.json"
 
 def test_everything_arrives(read: Read, reports: Path) -> None:
     inputs = read()
-    (evaluation,) = inputs.evaluations
+    evaluation = inputs.benchmarks[0].evaluation
     assert (inputs.registered.name, inputs.registered.version) == ("banet-mini", 3)
     assert (inputs.registered.digest, inputs.registered.run_id) == ("9f86d081884c7d65" * 4, "3f1c9be0")
     assert (evaluation.model, evaluation.version) == ("banet-mini", 3)
@@ -36,7 +36,7 @@ def test_everything_arrives(read: Read, reports: Path) -> None:
     assert evaluation.best_filter is not None
     assert (evaluation.best_filter.filter, evaluation.best_filter.scores.psnr) == ("unsharp sigma=1.0", 25.4)
     assert evaluation.samples[1].sharp == "samples/1_sharp.png"
-    assert inputs.folders == (reports / "evaluate/mini",)
+    assert inputs.benchmarks[0].folder == reports / "evaluate/mini"
     assert inputs.promotion.previous_version is None
     assert len(inputs.log) == 100
     assert [row.step for row in inputs.log if row.validation_psnr is not None] == [20, 40, 60, 80, 100]
@@ -44,7 +44,7 @@ def test_everything_arrives(read: Read, reports: Path) -> None:
 
 def test_optional_parts_may_be_absent(read: Read, edit: Edit) -> None:
     edit(METRICS, lambda m: m.update(noise_free=None, best_filter=None, strata={}, samples=[]))
-    (evaluation,) = read().evaluations
+    evaluation = read().benchmarks[0].evaluation
     assert (evaluation.noise_free, evaluation.best_filter, evaluation.strata) == (None, None, {})
     assert evaluation.samples == ()
 
@@ -53,7 +53,7 @@ def test_what_is_read_is_written_the_same(
     read: Read, edit: Edit, latency: dict[str, Any], reports: Path, tmp_path: Path
 ) -> None:
     edit(METRICS, lambda m: m.update(worst=m["samples"][1:], latency=latency, data_digest="ab" * 32))
-    (evaluation,) = read().evaluations
+    evaluation = read().benchmarks[0].evaluation
     assert isinstance(evaluation, EvaluationReport)
     write_json(tmp_path / "again.json", evaluation)
     written, again = (json.loads(path.read_text()) for path in (reports / METRICS, tmp_path / "again.json"))
@@ -61,31 +61,31 @@ def test_what_is_read_is_written_the_same(
 
 
 def test_a_file_of_an_older_version_has_no_worst_images_no_time_and_no_digest(read: Read) -> None:
-    (evaluation,) = read().evaluations
+    evaluation = read().benchmarks[0].evaluation
     assert (evaluation.worst, evaluation.latency, evaluation.data_digest) == ((), None, "")
 
 
 def test_methods_are_read_for_each_benchmark(
     read: Read, reports: Path, add_benchmark: Callable[..., None], add_method: Callable[..., None]
 ) -> None:
-    assert read().methods == ((),)
+    assert read().benchmarks[0].others == ()
     add_benchmark("gopro")
     for name, benchmark in (("B", "gopro"), ("A", "gopro"), ("C", "hide"), ("D", "mini")):
         if benchmark == "hide":
             add_benchmark(benchmark)
         add_method(name, 1.0, benchmark)
-    mini, gopro = read("mini", "gopro").methods
-    assert [method.name for method in mini] == ["D"]
-    assert [method.name for method in gopro] == ["A", "B"]
+    mini, gopro = read("mini", "gopro").benchmarks
+    assert [other.name for other in mini.others] == ["D"]
+    assert [other.name for other in gopro.others] == ["A", "B"]
     (reports.parent / "methods/gopro/B/method.json").write_text("{")
     with pytest.raises(DataError, match=r"methods/gopro/B is damaged .*: score it again"):
         read("gopro")
 
 
 def test_an_infinite_psnr_survives(read: Read, reports: Path) -> None:
-    (evaluation,) = read().evaluations
+    evaluation = read().benchmarks[0].evaluation
     write_json(reports / METRICS, replace(evaluation, restored=replace(evaluation.restored, psnr=math.inf)))
-    assert read().evaluations[0].restored.psnr == math.inf
+    assert read().benchmarks[0].evaluation.restored.psnr == math.inf
 
 
 @pytest.mark.parametrize(

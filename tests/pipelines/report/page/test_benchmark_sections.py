@@ -7,25 +7,25 @@ from typing import Any
 import pytest
 
 from pipelines.report.data.inputs import ReportInputs
-from pipelines.report.page.benchmark_sections import SectionPictures, parts
+from pipelines.report.page.benchmark_sections import BenchmarkSection, benchmark_sections
 
 Read = Callable[..., ReportInputs]
 Edit = Callable[[str, Callable[[dict[str, Any]], None]], None]
-Fit = Callable[..., list[SectionPictures]]
+Fit = Callable[..., list[BenchmarkSection]]
 
 
 @pytest.fixture
 def fit(read: Read, monkeypatch: pytest.MonkeyPatch) -> Fit:
-    def _fit(size: int, *benchmarks: str) -> list[SectionPictures]:
+    def _fit(size: int, *benchmarks: str) -> list[BenchmarkSection]:
         monkeypatch.setattr("pipelines.report.page.benchmark_sections._PICTURE_BYTES", size)
-        return [part.pictures for part in parts(read(*benchmarks or ("gopro",)))]
+        return benchmark_sections(read(*benchmarks or ("gopro",)).benchmarks)
 
     return _fit
 
 
 @pytest.fixture
 def gopro(add_benchmark: Callable[..., None], edit: Edit) -> None:
-    """Three samples of noise, which as PNG are larger than as WebP; the worst images are the same, thrice each."""
+    """Three samples of noise, which as PNG are larger than as WebP; the worst images are the same, three times each."""
     add_benchmark("gopro", samples=3, size=(120, 120))
     edit("evaluate/gopro/metrics.json", lambda m: m.update(worst=3 * m["samples"]))
 

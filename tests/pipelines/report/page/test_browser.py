@@ -1,4 +1,4 @@
-"""The page in a real browser, with true events of mouse, touch and keys by Chromium's own pipe; skipped without."""
+"""The page in a real browser, with real mouse, touch and key events; skipped without Chromium."""
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -10,7 +10,7 @@ import pytest
 from chromium import CHROMIUM, DESKTOP, PHONE, Browser
 
 from pipelines.report.data.inputs import ReportInputs
-from pipelines.report.page.benchmark_sections import parts
+from pipelines.report.page.benchmark_sections import benchmark_sections
 from pipelines.report.write import write_report
 
 HEIGHT, WIDTH = 60, 180
@@ -64,7 +64,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Report]:
 
 @pytest.fixture
 def page(read: Callable[..., ReportInputs], reports: Path, tmp_path: Path) -> Path:
-    """The report of red, green and blue pictures, so that a screenshot tells which one is seen."""
+    """The report of red, green and blue pictures: a screenshot tells which one is visible."""
     for file in (reports / "evaluate/mini/samples").iterdir():
         colour = {"blurred": RED, "restored": GREEN, "sharp": BLUE}[file.stem.rpartition("_")[2]]
         cv2.imwrite(str(file), np.full((HEIGHT, WIDTH, 3), colour[::-1], dtype=np.uint8))
@@ -149,7 +149,7 @@ def test_keys_move_the_seam_that_has_the_focus(browser: Report, page: Path) -> N
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [DESKTOP, PHONE])
-def test_it_fits_its_window_and_its_words_stand_out(
+def test_it_fits_its_window_and_its_words_are_readable(
     browser: Report, page: Path, size: tuple[int, int], scheme: str
 ) -> None:
     browser.show(page, size, touch=size == PHONE, scheme=scheme)
@@ -186,7 +186,7 @@ CLOSE_UPS = """[...document.querySelectorAll('SELECTOR .crops figure')].map((f) 
 
 
 @pytest.mark.parametrize(("size", "columns"), [(DESKTOP, 5), ((390, 844), 3)])
-def test_close_ups_of_many_methods_stand_side_by_side(
+def test_close_ups_of_many_methods_are_side_by_side(
     browser: Report, full: Path, size: tuple[int, int], columns: int
 ) -> None:
     browser.show(full, size, touch=size != DESKTOP)
@@ -213,7 +213,7 @@ def test_close_ups_of_many_methods_stand_side_by_side(
 
 def test_the_seams_part_webp_as_well(browser: Report, full: Path, read: Callable[..., ReportInputs]) -> None:
     inputs = read()
-    exact = sum(part.pictures.size for part in parts(inputs))
+    exact = sum(section.size for section in benchmark_sections(inputs.benchmarks))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipelines.report.page.benchmark_sections._PICTURE_BYTES", exact - 1)
         write_report(inputs, full.parent)

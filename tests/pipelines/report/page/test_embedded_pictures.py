@@ -1,4 +1,4 @@
-"""Pictures hold the pixels they are given; the worst place is found; maps tell errors by one scale."""
+"""Pictures hold the pixels they are given; the worst place is found; error maps share one scale."""
 
 import base64
 from collections.abc import Callable
@@ -61,12 +61,13 @@ def test_its_side(shape: tuple[int, int], side: int) -> None:
 
 def test_a_file_is_taken_as_it_is(tmp_path: Path) -> None:
     write_image(tmp_path / "a.png", ramps())
-    taken = from_file("sharp", "ground truth", tmp_path / "a.png")
+    taken, image = from_file("sharp", "ground truth", tmp_path / "a.png")
     assert taken.uri == "data:image/png;base64," + base64.b64encode((tmp_path / "a.png").read_bytes()).decode()
     assert np.array_equal(pixels(taken), ramps())
-    write_image(tmp_path / "a.jpg", ramps())
-    with pytest.raises(DataError, match=r"a\.jpg is no PNG: run the evaluate stage again"):
-        from_file("sharp", "", tmp_path / "a.jpg")
+    assert np.array_equal(image, ramps())
+    (tmp_path / "a.png").write_bytes(b"GIF89a")
+    with pytest.raises(DataError, match=r"a\.png is damaged: run the evaluate stage again"):
+        from_file("sharp", "", tmp_path / "a.png")
 
 
 @pytest.mark.parametrize(("drawing", "kind"), [(False, "png"), (True, "webp")])
@@ -114,7 +115,7 @@ def test_images_without_an_error() -> None:
 
 def test_attention_lies_beside_its_sample(read: Read, reports: Path) -> None:
     inputs = read()
-    sample, folder = inputs.evaluations[0].samples[0], inputs.folders[0]
+    sample, folder = inputs.benchmarks[0].evaluation.samples[0], inputs.benchmarks[0].folder
     assert attention(sample, folder) is None
     write_image(folder / "samples/0_attention.jpg", flat(9, 12))
     found = attention(sample, folder)

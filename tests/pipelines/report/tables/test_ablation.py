@@ -56,7 +56,7 @@ def test_runs_find_their_row_by_the_network(published: dict[int, PublishedTable]
     }
     assert [row.label for row in table.rows if row.strong] == ["Net2", "Net6"]
     assert "mini (blur) with the recipe short" in table.notes[0]
-    assert "compare among themselves only" in table.notes[1]
+    assert "another benchmark compare only with each other" in table.notes[1]
 
 
 def test_benchmarks_and_recipes_are_not_mixed(published: dict[int, PublishedTable]) -> None:
@@ -68,7 +68,10 @@ def test_benchmarks_and_recipes_are_not_mixed(published: dict[int, PublishedTabl
         "here, mini (blur), long: PSNR dB",
         "here, mini (blur), short: PSNR dB",
     ]
-    assert "gopro with the recipe paper; mini with the recipe long; mini (blur) with the recipe short" in table.notes[0]
+    assert (
+        "gopro (blur) with the recipe paper; mini (blur) with the recipe long; mini (blur) with the recipe short"
+        in table.notes[0]
+    )
 
 
 def test_parts_restored_apart_are_another_score(published: dict[int, PublishedTable]) -> None:

@@ -11,10 +11,10 @@ from banet.analysis.profile import Latency
 from banet.model.network_config import BANetConfig
 from banet.scoring.aggregate import AlignedMeans, Means
 from banet.scoring.methods import Method
-from pipelines.report.data.inputs import ReportInputs
-from pipelines.report.data.other_methods import Other
-from pipelines.report.tables.all_tables import measured, paper_tables
-from pipelines.report.tables.comparison import Measured, comparison_table
+from pipelines.report.data.inputs import BenchmarkInputs, ReportInputs
+from pipelines.report.data.other_methods import OtherMethod
+from pipelines.report.tables.all_tables import paper_tables
+from pipelines.report.tables.comparison import comparison_table
 from pipelines.report.tables.formats import Table
 from pipelines.report.tables.latency_notes import published_time_note
 from pipelines.stages.evaluation_report import EvaluationReport
@@ -27,33 +27,43 @@ def rows(table: Table) -> dict[str, tuple[str, ...]]:
     return {row.label: row.figures for row in table.rows}
 
 
-def other(name: str, benchmark: str, psnr: float, aligned: AlignedMeans | None = None) -> Other:
+def other(name: str, benchmark: str, psnr: float, aligned: AlignedMeans | None = None) -> OtherMethod:
     method = Method(name=name, benchmark=benchmark, data_digest="", rows=(), folder=Path())
-    return Other(
+    return OtherMethod(
         method=method, means=Means(psnr=psnr, ssim_matlab3d=0.9444, ssim_channel=0.8), aligned=aligned, gain=None
     )
 
 
 @pytest.fixture
 def evaluated(read: Read) -> EvaluationReport:
-    return read().evaluations[0]
+    return read().benchmarks[0].evaluation
 
 
 @pytest.fixture
 def compared(read: Read) -> Callable[..., Table]:
-    published = read().published
+    inputs = read()
 
     def table(
-        number: int, *evaluations: EvaluationReport, network: str = "banet", others: Sequence[Other] = ()
+        number: int, *evaluations: EvaluationReport, network: str = "banet", others: Sequence[OtherMethod] = ()
     ) -> Table:
-        ours = Measured(
-            name="banet-gopro",
-            version=7,
-            network=BANetConfig(name=network),
-            parameters=17_988_547,
-            evaluations=evaluations,
+        benchmarks = tuple(
+            BenchmarkInputs(
+                evaluation=evaluation,
+                folder=Path(),
+                images=(),
+                others=tuple(each for each in others if each.method.benchmark == evaluation.benchmark),
+                left_out=(),
+            )
+            for evaluation in evaluations
         )
-        return comparison_table(published[number], published[1], ours, others)
+        ours = replace(
+            inputs,
+            registered=replace(inputs.registered, name="banet-gopro", version=7),
+            network=BANetConfig(name=network),
+            training=replace(inputs.training, parameters=17_988_547),
+            benchmarks=benchmarks,
+        )
+        return comparison_table(number, ours)
 
     return table
 
@@ -67,12 +77,12 @@ def test_without_a_measurement_only_what_was_published(read: Read) -> None:
         assert f"Nothing was measured on {missing} here: the rows are published ones only." in table.notes
 
 
-def test_published_figures_stand_as_printed(compared: Callable[..., Table]) -> None:
+def test_published_figures_are_shown_as_printed(compared: Callable[..., Table]) -> None:
     assert rows(compared(2))["MIMO-UNet+"] == ("yes", "30.00", "0.930", "28", "published")
     assert rows(compared(1))["EDSD"] == ("no", "29.81", "0.934", "10", "1", "-", "published")
 
 
-def test_ours_stands_below_the_same_network(compared: Callable[..., Table], evaluated: EvaluationReport) -> None:
+def test_ours_follows_the_same_network(compared: Callable[..., Table], evaluated: EvaluationReport) -> None:
     table = compared(1, replace(evaluated, benchmark="gopro", variant="blur_gamma", images=1111, model="banet-gopro"))
     labels = [row.label for row in table.rows]
     assert labels[-3:] == ["BANet", "banet-gopro version 7", "BANet+"]
@@ -91,9 +101,7 @@ def test_ours_stands_below_the_same_network(compared: Callable[..., Table], eval
     assert compared(2, replace(evaluated, benchmark="gopro")).rows == compared(2).rows
 
 
-def test_a_network_that_the_paper_has_not_stands_last(
-    compared: Callable[..., Table], evaluated: EvaluationReport
-) -> None:
+def test_a_network_that_the_paper_lacks_comes_last(compared: Callable[..., Table], evaluated: EvaluationReport) -> None:
     table = compared(2, replace(evaluated, benchmark="hide"), network="banet_mini")
     assert table.rows[-1].strong
     assert len(table.rows) == 12
@@ -106,10 +114,10 @@ def test_realblur_needs_its_own_protocol(compared: Callable[..., Table], evaluat
     assert rows(table)["banet-gopro version 7"] == ("31.99", "0.923", "-", "-", NO_TIME, "measured here")
     notes = " ".join(table.notes)
     assert "realblur_j: 978 of 980 images could be aligned, with OpenCV 4.10.0" in notes
-    assert "The scores on realblur_r were taken without RealBlur's alignment, so they do not stand here." in notes
+    assert "The scores on realblur_r were taken without RealBlur's alignment and are not shown here." in notes
 
 
-def test_images_of_others_stand_below_the_published_row_of_their_method(
+def test_images_of_others_follow_the_published_row_of_their_method(
     compared: Callable[..., Table], evaluated: EvaluationReport
 ) -> None:
     ours = replace(evaluated, benchmark="gopro")
@@ -140,7 +148,7 @@ def test_images_of_others_stand_below_the_published_row_of_their_method(
 
 
 def test_images_of_others_on_both_parts_of_realblur_are_one_row_of_aligned_scores(
-    compared: Callable[..., Table],
+    compared: Callable[..., Table], evaluated: EvaluationReport
 ) -> None:
     j, r = (
         AlignedMeans(psnr=psnr, ssim=ssim, images=9, aligned=9, identical=0, opencv="4.12.0")
@@ -150,7 +158,8 @@ def test_images_of_others_on_both_parts_of_realblur_are_one_row_of_aligned_score
         *(other("Stripformer", "realblur_j", 28.0, j), other("Stripformer", "realblur_r", 35.0, r)),
         *(other("MPRNet", "realblur_r", 35.0, r), other("raw", "realblur_j", 28.0)),
     ]
-    table = compared(3, others=scored)
+    ours = (replace(evaluated, benchmark=name) for name in ("realblur_j", "realblur_r"))
+    table = compared(3, *ours, others=scored)
     assert [row.figures for row in table.rows if row.figures[-1] == "scored here"] == [
         ("-", "-", "39.84", "0.974", "-", "scored here"),
         ("32.48", "0.929", "39.84", "0.974", "-", "scored here"),
@@ -176,7 +185,7 @@ def test_where_the_paper_prints_more_for_others(compared: Callable[..., Table]) 
     ]
 
 
-def test_a_time_that_was_measured_stands_in_the_table_of_its_benchmark(
+def test_a_measured_time_is_in_the_table_of_its_benchmark(
     compared: Callable[..., Table], evaluated: EvaluationReport, latency: dict[str, Any]
 ) -> None:
     timed = replace(evaluated, latency=Latency(**latency | {"size": (720, 1280)}))
@@ -199,9 +208,9 @@ def test_the_arithmetic_of_the_times(read: Read) -> None:
     note = published_time_note(read().published[1])
     for words in (
         "13.45 TFLOP/s in float32",
-        "BANet: 264 GMACs x 14.0625 x 2 = 7.4 TFLOP a 1280x720 frame, at least 552 ms, while 23 ms would take "
+        "BANet: 264 GMACs x 14.0625 x 2 = 7.4 TFLOP per 1280x720 frame, at least 552 ms, while 23 ms would take "
         "323 TFLOP/s, 24 times the peak",
-        "BANet+: 588 GMACs x 14.0625 x 2 = 16.5 TFLOP a 1280x720 frame, at least 1,230 ms, while 25 ms would take "
+        "BANet+: 588 GMACs x 14.0625 x 2 = 16.5 TFLOP per 1280x720 frame, at least 1,230 ms, while 25 ms would take "
         "662 TFLOP/s, 49 times the peak",
         "69 ms and 154 ms",
     ):
@@ -214,8 +223,3 @@ def test_the_form_of_ssim_is_named(compared: Callable[..., Table]) -> None:
     for number in (1, 2):
         assert "SSIM matlab3d" in compared(number).headings
     assert [heading for heading in compared(3).headings if "SSIM" in heading] == ["J SSIM aligned", "R SSIM aligned"]
-
-
-def test_measured_is_the_registered_version(read: Read) -> None:
-    ours = measured(read())
-    assert (ours.label, ours.network.name, ours.parameters) == ("banet-mini version 3", "banet_mini", 1184323)
