@@ -60,7 +60,6 @@ OWNERS = {  # files, or folders with all below; a package that is not named here
         "banet/data/shards/pixels.py",
         "banet/data/stream/augmentation.py",
         "banet/ray_session.py",  # the number of threads of a worker
-        "banet/analysis/explain.py",
         "banet/metrics/realblur.py",  # when it is called
         "banet/scoring/baselines.py",
     ),

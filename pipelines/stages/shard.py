@@ -24,16 +24,10 @@ PARALLEL_BYTES = 256 * 2**20  # of images; fewer are finished before Ray has sta
 def shard(
     benchmark: Benchmark, raw: Path, out: Path, storage: Storage = "compact", *, parallel: bool | None = None
 ) -> Summary:
-    """Write the shards of a benchmark into the folder `out`, which appears whole or not at all.
+    """Write the shards of the archives in `raw` into the folder `out`, which is replaced, whole or not at all.
 
-    The same archives and storage give the same bytes, however many processes write them.
-
-    Args:
-        benchmark: its manifest.
-        raw: folder of its archives.
-        out: folder of the shards, with `index.parquet` and `summary.json`; its old content is replaced.
-        storage: of the pixels.
-        parallel: whether to use Ray on all cores of this node; by default if there is enough to do.
+    The same archives and storage give the same bytes, however many processes write them. `parallel` uses Ray on all
+    cores of this node, by default if there is enough to do.
 
     Raises:
         DataError: damaged archives or images, incomplete pairs, or counts that differ from the manifest's; all bad
@@ -45,14 +39,7 @@ def shard(
         numbers: Counter[str] = Counter()
         for name in benchmark.archive_names:
             with open_archive(raw / name) as archive:
-                plan = ShardPlan(
-                    archive=archive,
-                    pairs=archive.pairs(benchmark),
-                    folder=partial,
-                    variants=benchmark.variants,
-                    storage=storage,
-                    numbers=numbers,
-                )
+                plan = ShardPlan(archive=archive, pairs=archive.pairs(benchmark), writer=writer, numbers=numbers)
                 wanted = sum(archive.sizes().values()) >= PARALLEL_BYTES if parallel is None else parallel
                 for made in _made(plan, parallel=wanted):
                     writer.add(made)

@@ -16,12 +16,7 @@ from banet.errors import DataError
 def folder_pairs(blurred: Path, sharp: Path, *, split: str, variant: str, pattern: str | None) -> list[PairFiles]:
     """Pair the pictures of two folders by their relative paths; file endings may differ.
 
-    Args:
-        blurred: folder of blurred pictures.
-        sharp: folder of sharp pictures.
-        split: split of the pairs.
-        variant: kind of the blurred images.
-        pattern: names the sequences, see `sequence_of`.
+    `variant` is the kind of the blurred images, and `pattern` names the sequences, see `sequence_of`.
 
     Raises:
         DataError: pictures without the other half, two pictures with the same name, names that do not match the

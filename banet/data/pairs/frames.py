@@ -78,10 +78,6 @@ class Exposure:
 def find_clips(place: Path, count: int) -> list[Clip]:
     """Find the clips of a folder: each video, and each folder that holds pictures, itself included; or take one video.
 
-    Args:
-        place: folder or video.
-        count: number of frames to average.
-
     Raises:
         DataError: no clips, clips with the same name, or clips with fewer than `count` frames: all in one line.
     """
@@ -109,14 +105,7 @@ def find_clips(place: Path, count: int) -> list[Clip]:
 
 
 def clip_tasks(clip: Clip, split: str, *, count: int, light: Domain, blur: str) -> Iterator[PairTask]:
-    """Yield the pairs of a clip in order; left-over frames at its end are dropped.
-
-    Args:
-        clip: the clip.
-        split: split of the pairs.
-        count: number of frames to average.
-        light: domain of the average.
-        blur: kind of the blurred images.
+    """Yield the pairs of a clip in order, each from `count` frames; left-over frames at its end are dropped.
 
     Raises:
         DataError: a video that cannot be decoded, breaks off, or has fewer than `count` frames.

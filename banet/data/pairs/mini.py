@@ -33,12 +33,9 @@ SCENES = {  # the two views of the motorcycle are one scene, so they are in one 
 
 
 def write_archive(params: SynthesisParams, path: Path, *, root: str) -> None:
-    """Make the whole benchmark as one ZIP; the same parameters, machine and package versions give the same bytes.
+    """Make the whole benchmark as one ZIP with one folder, `root`.
 
-    Args:
-        params: everything that decides the pictures.
-        path: the ZIP.
-        root: name of the folder inside it.
+    The same parameters, machine and package versions give the same bytes.
 
     Raises:
         DataError: an unknown scene, a photograph that is not installed, or one too small for the pictures.

@@ -39,12 +39,6 @@ def write_pairs(
 ) -> int:
     """Make pairs and add their files in the order of the tasks; return the number of pairs.
 
-    Args:
-        tasks: pairs to make.
-        add: takes their files.
-        total: number of tasks, if known.
-        on_progress: called after each pair.
-
     Raises:
         DataError: raised by a task.
         ResourceError: a process was killed.

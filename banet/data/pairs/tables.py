@@ -57,13 +57,7 @@ def read_names(files: list[Path], split: str, pattern: str | None) -> list[tuple
 
 
 def table_tasks(files: list[Path], split: str, names: list[tuple[str, str]], blur: str) -> Iterator[PairTask]:
-    """Yield the pairs of tables in order, with only a few rows in memory at once.
-
-    Args:
-        files: the tables.
-        split: split of the pairs.
-        names: sequence and frame of every row, from `read_names`.
-        blur: kind of the blurred images.
+    """Yield the pairs of tables in order, named by `read_names`, with only a few rows in memory at once.
 
     Raises:
         DataError: rows without an image, all in one line, after the last good pair before the first of them.

@@ -17,7 +17,7 @@ from banet.data.archives.open import open_archive
 from banet.data.archives.tar import TarArchive
 from banet.data.images.codec import decode
 from banet.data.names import SHARP
-from banet.data.sharding.writer import ROWS_PER_SHARD, WrittenShard, shard_name, write_shard
+from banet.data.sharding.writer import ROWS_PER_SHARD, ShardWriter, WrittenShard, shard_name, write_shard
 from banet.data.shards.pixels import Storage
 from banet.data.shards.reader import Pair
 from banet.errors import DataError
@@ -58,9 +58,7 @@ class ShardPlan:
 
     archive: Archive
     pairs: list[PairFiles]  # all in the archive
-    folder: Path  # of the shards
-    variants: tuple[str, ...]
-    storage: Storage
+    writer: ShardWriter  # gets the shards
     numbers: Counter[str]  # split: number of its shards so far, which `jobs` counts on
     unread: list[str] = field(default_factory=list)  # problems with members that the archive could not give
 
@@ -74,9 +72,9 @@ class ShardPlan:
                 archive=None if sequential else self.archive.path.absolute(),
                 pairs=chunk,
                 with_ssim=with_ssim.intersection(pair.key for pair, _ in chunk),
-                out=self.folder.absolute() / shard_name(split, self.numbers[split]),
-                variants=self.variants,
-                storage=self.storage,
+                out=self.writer.folder.absolute() / shard_name(split, self.numbers[split]),
+                variants=self.writer.variants,
+                storage=self.writer.storage,
             )
             self.numbers[split] += 1
 

@@ -43,14 +43,8 @@ def write_shard(
 ) -> WrittenShard:
     """Write one shard, whole or not at all, with only one pair in memory.
 
-    Each pair is its own row group and can be read alone. The same pairs give the same bytes.
-
-    Args:
-        path: the shard.
-        pairs: in order.
-        variants: kinds of blurred images.
-        storage: of the pixels.
-        with_ssim: keys of the pairs whose SSIM is computed, which costs as much as everything else.
+    Each pair is its own row group and can be read alone. The same pairs give the same bytes. `with_ssim` holds the keys
+    of the pairs whose SSIM is computed, which costs as much as everything else.
     """
     kinds = (SHARP, *variants)
     schema = pa.schema([*COLUMNS, *((kind, pa.large_binary()) for kind in kinds)])

@@ -66,11 +66,6 @@ def encode(image: Image, storage: Storage) -> bytes:
     return b"".join([*parts, struct.pack(f"<{len(parts)}Q{len(parts)}I", *begins, *sums)])
 
 
-def decode(data: Stored, height: int, width: int, storage: Storage) -> Image:
-    """Decode a whole image, uint8 RGB (height, width, 3); raises as `decode_crop` does."""
-    return decode_crop(data, height, width, 0, 0, height, width, storage)
-
-
 def decode_crop(
     data: Stored, height: int, width: int, top: int, left: int, crop_height: int, crop_width: int, storage: Storage
 ) -> Image:

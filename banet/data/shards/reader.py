@@ -85,7 +85,11 @@ class ShardFolder:
         self.summary = read_summary(folder)
         there = sizes(folder)
         for file in (self.summary.index, *self.summary.files):
-            _require_size(inside(folder, file.name), there.get(file.name), file.bytes)
+            path, size = inside(folder, file.name), there.get(file.name)
+            if size is None:
+                raise DataError(f"the shard {path} is missing: {REMEDY}")
+            if size != file.bytes:
+                raise DataError(f"the shard {path} has {size} bytes, not {file.bytes}: it is damaged, {REMEDY}")
 
     def __reduce__(self) -> tuple[type["ShardFolder"], tuple[Location]]:
         return ShardFolder, (self.folder,)
@@ -200,10 +204,3 @@ def read_summary(folder: Location) -> Summary:
     except ValueError as error:
         raise DataError(f"{path} is damaged ({error}): {REMEDY}") from None
     return parse(Summary, values, where=str(path))
-
-
-def _require_size(path: Location, found: int | None, size: int) -> None:
-    if found is None:
-        raise DataError(f"the shard {path} is missing: {REMEDY}")
-    if found != size:
-        raise DataError(f"the shard {path} has {found} bytes, not {size}: it is damaged, {REMEDY}")

@@ -73,14 +73,9 @@ def read_whole(place: Location, name: str) -> pa.Buffer:
 
 
 def read_range(place: Location, name: str, digest: str, offset: int, size: int) -> memoryview:
-    """Read part of a file; in a folder, pages are read from disk only when their bytes are used.
+    """Read `size` bytes of a file from `offset` on; in a folder, pages are read from disk only when they are used.
 
-    Args:
-        place: location of the file.
-        name: name of the file.
-        digest: digest of the file, so a file replaced under the same name is opened again.
-        offset: start of the part, bytes.
-        size: length of the part, bytes.
+    Files stay open; `digest` makes sure that a file replaced under the same name is opened again.
 
     Raises:
         OSError, ValueError: the file cannot be read or is too short.

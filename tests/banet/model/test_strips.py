@@ -82,9 +82,7 @@ def test_both_windows_are_one_where_a_length_leaves_no_or_one_place_over(n: int)
 
 
 def test_equation_2_needs_as_many_columns_as_strips() -> None:
-    with pytest.raises(
-        DataError, match=r"7 strips by Eq\. \(2\) need .* at least 7 rows and columns, got 6: .* 14x14"
-    ):
+    with pytest.raises(DataError, match=r"7 strips by Eq\. \(2\) need .* at least 7 rows and columns, got 6: .* 14x14"):
         strip_grid(features((9, 6)), KERNELS, windows="fixed")
     strip_grid(features((7, 7)), KERNELS, windows="fixed")
 

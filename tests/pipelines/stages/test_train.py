@@ -102,7 +102,10 @@ def test_held_out_sequences_must_exist_and_leave_something_to_train(
     tmp_path: Path,
 ) -> None:
     shards = Path(shutil.copytree(line.shards, tmp_path / "shards"))
-    for sequences, message in ((("rocket_*",), r"'rocket_\*' matches none of coffee_long"), (("*",), "nothing trains")):
+    for sequences, message in (
+        (("rocket_*",), r"'rocket_\*' matches none of coffee_long"),
+        (("*",), "nothing to train on"),
+    ):
         validation = replace(tiny_params.benchmark.validation, sequences=sequences)
         params = replace(tiny_params, benchmark=replace(tiny_params.benchmark, validation=validation))
         refused(ConfigError, message, params, shards, store)

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from banet.data.shards import pixels
-from banet.data.shards.pixels import TILE, Storage, Stored, decode, decode_crop, encode
+from banet.data.shards.pixels import TILE, Storage, Stored, decode_crop, encode
 from banet.errors import DataError
 from banet.image import Image
 
@@ -18,6 +18,10 @@ STORAGES: tuple[Storage, ...] = ("raw", "compact")
 RAW = "000e1c2a38465462707e8c9aa8b6c4d2e0ee1e000000000000003d5f6075"
 COMPACT = "28b52ffd20129100000e2a2a7e000066d6d60000001c00000000002700000000000000f09fbaf0"
 SIZES = ((1, 1), (1, 300), (300, 1), (2, 3), (127, 128), (128, 129), (129, 257), (200, 310))
+
+
+def decode(data: Stored, height: int, width: int, storage: Storage) -> Image:
+    return decode_crop(data, height, width, 0, 0, height, width, storage)
 
 
 def noise(height: int, width: int, seed: int = 0) -> Image:
