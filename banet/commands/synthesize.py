@@ -2,13 +2,14 @@
 
 import os
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter, validators
 
 from banet.commands.options import Positive, Size
-from banet.data.custom_spec import MOST_AVERAGED, PAIRS, Domain
+from banet.data.custom_spec import MOST_AVERAGED, PAIRS, CustomSplit, Domain
 from banet.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def synthesize(
         seed: the same seed makes the same pairs; by default 0.
         size: of each picture, height x width, pixels; by default 256x256.
     """
+    from banet.data.images.image_files import VIDEOS
     from banet.data.pairs.frames import QUIET_DECODER
     from banet.progress import ProgressBar
 
@@ -57,10 +59,13 @@ def synthesize(
     require_new(out)
     if frames is None:
         _require_none("frames: add --frames N", {"--average-in": average_in})
-        plan = photographs_plan(source, split, _params(seed, size), pairs=PAIRS if pairs is None else pairs)
+        if source.suffix.lower() in VIDEOS:
+            raise DataError(f"{source} is a video: say how many frames are averaged, --frames 11")
+        where = CustomSplit(photographs=str(source), pairs=pairs or PAIRS)
     else:
         _require_none("photographs: leave out --frames", {"--pairs": pairs, "--seed": seed, "--size": size})
-        plan = frames_plan(source, split, frames=frames, average_in=average_in or "encoded")
+        where = CustomSplit(frames=str(source), average=frames, light=average_in or "encoded")
+    plan = custom_plan(where, split, _params(seed, size))
     with ProgressBar(str(out)) as bar:
         done = write(plan, out, on_progress=bar.to)
     print(f"{out}: {done} pairs")
@@ -78,38 +83,21 @@ def _params(seed: int | None, size: tuple[int, int] | None) -> "SynthesisParams"
     return params if size is None else SynthesisParams(seed=params.seed, height=size[0], width=size[1])
 
 
-def frames_plan(source: Path, split: str, *, frames: int, average_in: Domain) -> "PairPlan":
-    """Say what pairs the clips of a folder, or one video, give.
+def custom_plan(where: CustomSplit, split: str, params: "SynthesisParams") -> "PairPlan":
+    """Plan the pairs of one folder as the fetch stage plans those of a manifest with nothing else in it.
 
     Raises:
-        DataError: what is wrong with the clips.
+        DataError: what is wrong with the clips or photographs.
     """
-    from banet.data.names import BLUR
-    from banet.data.pairs.frames import clip_tasks, count_pairs, find_clips
-    from banet.data.pairs.prepare import PairPlan
+    from banet.data.manifest import Benchmark
+    from banet.data.names import TEST
+    from banet.data.pairs.prepare import plan_custom
 
-    clips = find_clips(source, frames)
-    tasks = (task for clip in clips for task in clip_tasks(clip, split, count=frames, light=average_in, blur=BLUR))
-    return PairPlan(total=count_pairs(clips, frames), tasks=tasks)
-
-
-def photographs_plan(source: Path, split: str, params: "SynthesisParams", *, pairs: int) -> "PairPlan":
-    """Say what pairs the photographs of a folder give, `pairs` of each and each stratum.
-
-    Raises:
-        DataError: what is wrong with the photographs.
-    """
-    from banet.data.images.image_files import VIDEOS
-    from banet.data.names import BLUR, SHARP
-    from banet.data.pairs.photographs import find_photographs, photograph_tasks, require_usable
-    from banet.data.pairs.prepare import PairPlan
-
-    if source.suffix.lower() in VIDEOS:
-        raise DataError(f"{source} is a video: say how many frames are averaged, --frames 11")
-    photographs = find_photographs(source)
-    require_usable(photographs, params)
-    tasks = photograph_tasks(photographs, params, split, pairs=pairs, kinds=(BLUR, SHARP))
-    return PairPlan(total=len(photographs) * len(params.strata) * pairs, tasks=tasks)
+    layout: Literal["frames", "photographs"] = "frames" if where.frames else "photographs"
+    synthesis = params if layout == "photographs" else None
+    # as test pairs: a manifest without any would not be accepted
+    plan = plan_custom(Benchmark(name="pairs", layout=layout, splits={TEST: where}, synthesis=synthesis), Path())
+    return replace(plan, tasks=(replace(task, split=split) for task in plan.tasks))
 
 
 def require_new(out: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from banet.cli import main
-from banet.commands.synthesize import frames_plan, write
+from banet.commands.synthesize import custom_plan, write
 from banet.data.custom_spec import CustomSplit
 from banet.data.images.codec import write_image
 from banet.data.manifest import Benchmark, SynthesisParams
@@ -96,7 +96,7 @@ def test_a_mistake_is_one_line(arguments: list[str], message: str, capfd: pytest
 
 
 def test_an_output_that_came_meanwhile_is_not_replaced() -> None:
-    plan = frames_plan(Path("clips"), "train", frames=2, average_in="encoded")
+    plan = custom_plan(CustomSplit(frames="clips", average=2), "train", SynthesisParams())
     with pytest.raises(DataError, match="photos is there already"):
         write(plan, Path("photos"))
     assert Path("photos/x.png").is_file()
