@@ -15,18 +15,17 @@ from banet.data.shards.reader import Pair
 os.environ.setdefault(*QUIET_DECODER)  # read once a process, by whichever test opens a video first
 
 
-GROUPS = ("distributed", "server")  # markers whose tests share what takes seconds to start: each group has one process
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Spread files over pytest-xdist's processes (`make test`), the long groups first."""
+    """Spread files over pytest-xdist's processes (`make test`); Ray, and each server, is started by one of them alone."""
 
     def group(item: pytest.Item) -> str:
-        return next((name for name in GROUPS if item.get_closest_marker(name)), item.nodeid.partition("::")[0])
+        if item.get_closest_marker("distributed") or "ray_session" in getattr(item, "fixturenames", ()):
+            return "ray"
+        return "server" if item.get_closest_marker("server") else item.nodeid.partition("::")[0]
 
     for item in items:
         item.add_marker(pytest.mark.xdist_group(group(item)))
-    items.sort(key=lambda item: group(item) not in GROUPS)
+    items.sort(key=lambda item: group(item) not in ("ray", "server"))  # the long ones first
 
 
 @pytest.fixture(scope="session")
