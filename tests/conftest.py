@@ -15,17 +15,20 @@ from banet.data.shards.reader import Pair
 os.environ.setdefault(*QUIET_DECODER)  # read once a process, by whichever test opens a video first
 
 
+SERVERS = {"ray_session", "prefect_environment"}  # fixtures that start many processes
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Spread files over pytest-xdist's processes (`make test`); Ray, and each server, is started by one of them alone."""
+    """Spread files over the processes of `make test`; Ray and the servers keep to one, or they would want all cores."""
 
     def group(item: pytest.Item) -> str:
-        if item.get_closest_marker("distributed") or "ray_session" in getattr(item, "fixturenames", ()):
-            return "ray"
-        return "server" if item.get_closest_marker("server") else item.nodeid.partition("::")[0]
+        marked = any(item.get_closest_marker(mark) for mark in ("distributed", "server"))
+        starts = not SERVERS.isdisjoint(getattr(item, "fixturenames", ()))
+        return "servers" if marked or starts else item.nodeid.partition("::")[0]
 
     for item in items:
         item.add_marker(pytest.mark.xdist_group(group(item)))
-    items.sort(key=lambda item: group(item) not in ("ray", "server"))  # the long ones first
+    items.sort(key=lambda item: group(item) != "servers")  # the long one first
 
 
 @pytest.fixture(scope="session")
