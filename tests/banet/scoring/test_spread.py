@@ -1,6 +1,7 @@
 """Work in this process or over Ray: each process starts once, and an expected error comes out as itself."""
 
 import os
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,9 +14,17 @@ from banet.errors import DataError, ResourceError
 from banet.scoring.spread import IN_THIS_PROCESS, spread, workers_for
 
 
-def threads(folder: Path) -> Callable[[int], tuple[int, int, int]]:
+def threads(folder: Path, together: int = 1) -> Callable[[int], tuple[int, int, int]]:
+    """Waits for other processes to load: on a busy machine one could do all before the next has started."""
     (folder / f"started-{os.getpid()}-{len(list(folder.iterdir()))}").touch()
-    return lambda _: (os.getpid(), torch.get_num_threads(), cv2.getNumThreads())
+
+    def work(_: int) -> tuple[int, int, int]:
+        deadline = time.monotonic() + 60
+        while len(list(folder.iterdir())) < together and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return os.getpid(), torch.get_num_threads(), cv2.getNumThreads()
+
+    return work
 
 
 def fails_at(number: int) -> Callable[[int], int]:
@@ -59,7 +68,7 @@ def test_few_pixels_stay_here_and_a_number_that_is_asked_for_is_taken() -> None:
 @pytest.mark.usefixtures("ray_session")
 def test_every_item_is_done_once_by_processes_of_one_thread_that_load_once(tmp_path: Path) -> None:
     before = torch.get_num_threads(), cv2.getNumThreads()
-    found = dict(spread(partial(threads, tmp_path), range(12), workers=9))  # more than Ray's three cores
+    found = dict(spread(partial(threads, tmp_path, together=3), range(12), workers=9))  # more than Ray's three cores
     assert sorted(found) == list(range(12))
     assert len({pid for pid, *_ in found.values()} - {os.getpid()}) == len(list(tmp_path.iterdir())) == 3
     assert {tuple(counts) for _, *counts in found.values()} == {(1, 1)}
