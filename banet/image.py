@@ -1,11 +1,14 @@
 """Images as the public functions take and return them: RGB, uint8, (H, W, 3)."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from banet.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Image = npt.NDArray[np.uint8]
 """An RGB image, uint8, (H, W, 3)."""
@@ -31,6 +34,12 @@ def require_same_size(restored: Image, sharp: Image) -> None:
     if restored.shape != sharp.shape:
         sizes = " and the sharp one ".join(f"{image.shape[0]}x{image.shape[1]}" for image in (restored, sharp))
         raise DataError(f"the restored image is {sizes} (height x width): score images of one size")
+
+
+def to_image(x_1CHW: "Tensor") -> Image:
+    """Float (1, 3, H, W) to uint8 (H, W, 3): clamped to [0, 1], half rounded up as the papers' scripts do."""
+    levels = (x_1CHW.detach().float().clamp(0, 1) * 255 + 0.5).floor().byte()
+    return levels.squeeze(0).permute(1, 2, 0).cpu().numpy()
 
 
 def _remedy(array: npt.NDArray[Any]) -> str:

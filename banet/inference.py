@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from banet.errors import DataError
-from banet.image import Image, require_image
+from banet.image import Image, require_image, to_image
 
 SMALLEST = 8  # pixels per side
 
@@ -86,9 +86,3 @@ def to_tensor(image: Image) -> Tensor:
     """uint8 (H, W, 3) to float32 (1, 3, H, W) in [0, 1]."""
     own = np.array(image, order="C")  # images from shards are read-only views of a file, about which torch warns
     return torch.from_numpy(own).permute(2, 0, 1).unsqueeze(0).float() / 255
-
-
-def to_image(x_1CHW: Tensor) -> Image:
-    """Float (1, 3, H, W) to uint8 (H, W, 3): clamped to [0, 1], half rounded up as the papers' scripts do."""
-    levels = (x_1CHW.detach().float().clamp(0, 1) * 255 + 0.5).floor().to(torch.uint8)
-    return levels.squeeze(0).permute(1, 2, 0).cpu().numpy()

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from banet.errors import DataError
-from banet.image import Image, require_image, require_same_size
-from banet.inference import to_image, to_tensor
+from banet.image import Image, require_image, require_same_size, to_image
+from banet.inference import to_tensor
 from banet.metrics.psnr import psnr
 from banet.metrics.realblur import realblur_score
 from banet.metrics.ssim import ssim_channel, ssim_matlab3d
