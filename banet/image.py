@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from banet.errors import DataError
 
+SMALLEST = 8  # pixels, of what the network restores
 Image = npt.NDArray[np.uint8]
 """An RGB image, uint8, (H, W, 3)."""
 
