@@ -10,6 +10,7 @@ from banet.errors import DataError
 if TYPE_CHECKING:
     from torch import Tensor
 
+SMALLEST = 8  # pixels, of what the network restores
 Image = npt.NDArray[np.uint8]
 """An RGB image, uint8, (H, W, 3)."""
 

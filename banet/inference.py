@@ -9,9 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from banet.errors import DataError
-from banet.image import Image, require_image, to_image
-
-SMALLEST = 8  # pixels per side
+from banet.image import SMALLEST, Image, require_image, to_image
 
 
 def restore(model: nn.Module, image: Image) -> Image:

@@ -5,13 +5,13 @@ of each split; everything else has a default.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
 from banet.data.custom_spec import CUSTOM, CustomSplit, require_splits
-from banet.data.names import BLUR, DRIVE, HUB, NOISE_FREE, WEB
+from banet.data.names import BLUR, DRIVE, HUB, NOISE_FREE, WEB, chosen, nfc
 from banet.errors import ConfigError
 from banet.parsing import parse, read_yaml
 
@@ -181,13 +181,19 @@ class Benchmark:
             return tuple(archive.name for archive in self.archives)
         return (LISTING if self.layout in ("folders", "list") else f"{self.name}.zip",)
 
-    def stratum(self, sequence: str) -> str | None:
-        """Return the name of the stratum of a sequence, if it has one."""
+    def stratum(self, sequence: str, among: Iterable[str] = ()) -> str | None:
+        """Return the name of the stratum of a sequence, if it has one; a pattern that equals another one is no match.
+
+        Args:
+            sequence: one of the benchmark's.
+            among: all sequences of its split.
+        """
         strata = self.strata
         if strata is None and self.layout == "photographs":
             strata = {name: f"*_{name}" for name in (self.synthesis or SynthesisParams()).strata}
-        matches = (name for name, pattern in (strata or {}).items() if fnmatchcase(sequence, pattern))
-        return next(matches, None)
+        names = {*among, sequence}
+        matches = {nfc(pattern): name for name, pattern in (strata or {}).items() if sequence in chosen(pattern, names)}
+        return matches.get(nfc(sequence), next(iter(matches.values()), None))
 
 
 def read_benchmark(folder: Path, name: str) -> Benchmark:

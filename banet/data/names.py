@@ -1,4 +1,8 @@
-"""Names used in files: kinds of image, splits, columns, and prefixes of archive sources."""
+"""Names used in files: kinds of image, splits, columns, prefixes of archive sources; and how names are compared."""
+
+import unicodedata
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
 
 SHARP = "sharp"
 BLUR, NOISE_FREE = "blur", "blur_noise_free"  # variants of blurred images
@@ -7,3 +11,16 @@ BLURRED, SEQUENCE = "blurred", "sequence"  # columns of users' own lists and tab
 WEB = ("https://", "http://")  # prefixes of the sources of an archive, here and in the next two lines
 DRIVE = "gdrive:"  # gdrive:FILE_ID
 HUB = "hf:datasets/"  # hf:datasets/OWNER/NAME/FILE
+
+
+def nfc(name: str) -> str:
+    """One form for names that look alike: a Mac writes é as two characters, other systems as one."""
+    return unicodedata.normalize("NFC", name)
+
+
+def chosen(pattern: str, names: Iterable[str]) -> list[str]:
+    """The name that equals a pattern, whatever `[`, `*` or `?` it holds; without one, all names that match it."""
+    forms = {name: nfc(name) for name in names}
+    wanted = nfc(pattern)
+    equal = [name for name, form in forms.items() if form == wanted]
+    return equal or [name for name, form in forms.items() if fnmatchcase(form, wanted)]

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from banet.data.manifest import Benchmark
-from banet.data.names import SHARP
+from banet.data.names import SHARP, TEST
 from banet.data.shards.index import PairRow
 from banet.data.shards.reader import ShardFolder
 from banet.data.shards.storage import Location
@@ -100,7 +100,7 @@ def score_image(
     return ImageScores(
         key=row.key,
         sequence=row.sequence,
-        stratum=benchmark.stratum(row.sequence),
+        stratum=benchmark.stratum(row.sequence, shards.summary.counts[TEST]),
         variant=variant,
         blurred=score(blurred, sharp),
         restored=score(restored, sharp),

@@ -9,7 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from banet.data.archives.safety import is_ignored
 from banet.data.images.codec import read_image, write_image
+from banet.data.images.image_files import as_on_disk
+from banet.data.names import nfc
 from banet.errors import BanetError, ConfigError, DataError
 from banet.files import whole_folder, write_atomically, writing_to
 from banet.parsing import parse
@@ -35,7 +38,7 @@ class Method:
 
     def sample(self, key: str) -> Path | None:
         """Return the PNG of one restored image, by its key; None if it was not kept."""
-        path = self.folder / SAMPLES / f"{key}.png"
+        path = as_on_disk(self.folder / SAMPLES / f"{key}.png")
         return path if path.is_file() else None
 
 
@@ -85,8 +88,9 @@ def write_method(
         ResourceError: the disk is full, or cannot be used.
     """
     require_name(name)
+    name = nfc(name)
     about = _About(name=name, benchmark=benchmark, data_digest=data_digest, images=len(rows))
-    folder = root / benchmark / name
+    folder = as_on_disk(root / benchmark / name)
     with writing_to(folder.parent), whole_folder(folder) as partial:
         write_atomically(partial / ABOUT, json.dumps(asdict(about), indent=2, ensure_ascii=False) + "\n")
         for table in TABLES:
@@ -105,7 +109,7 @@ def read_methods(root: Path, benchmark: str) -> tuple[Method, ...]:
     above = root / benchmark
     if not above.is_dir():
         return ()
-    folders = sorted(path for path in above.iterdir() if path.is_dir() and not path.name.startswith("."))
+    folders = sorted(path for path in above.iterdir() if path.is_dir() and not is_ignored(path.name))
     return tuple(_read_method(folder, benchmark) for folder in folders)
 
 
@@ -113,7 +117,7 @@ def _read_method(folder: Path, benchmark: str) -> Method:
     try:
         about = parse(_About, json.loads((folder / ABOUT).read_text(encoding="utf-8")), where=ABOUT)
         rows = tuple(read_table(folder / TABLES[0]))
-        if (about.name, about.benchmark, about.images) != (folder.name, benchmark, len(rows)):
+        if (nfc(about.name), about.benchmark, about.images) != (nfc(folder.name), benchmark, len(rows)):
             raise DataError(f"{ABOUT} describes {about.images} images of {about.benchmark} by {about.name!r}")
     except (OSError, ValueError, BanetError) as error:
         reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else " ".join(str(error).split())

@@ -3,16 +3,22 @@
 GoPro's image 1 is `GOPR0384_11_00/sharp/000001.png` in its archive, `GOPR0384_11_00-000001.png` in MPRNet's test set,
 and `GOPR0384_11_00_000001.png` in MIMO-UNet's; the script of RealBlur's authors writes `scene230_blur_7.png` for the
 archive's `scene230/gt/gt_7.png`. A name counts only if no other image of its side has it. Images that are left over are
-an error, and never paired by guesswork.
+an error, and never paired by guesswork. What methods add to all names of a folder (`NAME_NAFNet-width64.png`,
+`NAME_out.png`, `NAME.jpg.png`) is seen through, and said.
 """
 
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
+from os.path import commonprefix
 from pathlib import PurePosixPath
 
+from banet.data.images.image_files import IMAGES
+from banet.data.names import nfc
 from banet.errors import DataError
+from banet.progress import say
 
 NAMED = 3  # files that a message names; the rest is counted
 COMMON = 0.1  # share of the smaller side: with fewer names in common, the sides belong to two benchmarks
@@ -24,6 +30,8 @@ RESTORED = frozenset({"restored", "deblurred", "output"})
 KINDS = SHARP | BLURRED | RESTORED
 
 Tokens = tuple[str, ...]
+Pairs = dict[PurePosixPath, PurePosixPath]
+"""The restored name by sharp name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,12 +42,13 @@ class Side:
     names: Sequence[PurePosixPath]  # relative, without duplicates
 
 
-def pair_all(restored: Side, sharp: Side, remedy: str) -> dict[PurePosixPath, PurePosixPath]:
+def pair_all(restored: Side, sharp: Side, remedy: str) -> Pairs:
     """Pair all images, by the first of these that matches; no image may be left over on either side.
 
     The relative name; the name without its last ending (`109fromGOPR1096.MP4.png` contains the ending of its video);
     with one name for RealBlur's scene of two names; with `/`, `-` and `_` treated alike; without the words for the kind
-    of image; and at last without the upper folders that only one side has.
+    of image; and at last without the upper folders that only one side has. If images are left over, the same without
+    an ending or a beginning that all names of one side have in common, which is said on standard error.
 
     Args:
         restored: must have exactly the images of `sharp`.
@@ -53,9 +62,13 @@ def pair_all(restored: Side, sharp: Side, remedy: str) -> dict[PurePosixPath, Pu
         DataError: images that are left over, or share a name.
     """
     found = pair_names(restored.names, sharp.names)
+    if len(found) < max(len(restored.names), len(sharp.names)):
+        found = _see_through(restored, sharp, found)
     taken = set(found.values())
     missing = [name for name in sharp.names if name not in found]
     extra = [name for name in restored.names if name not in taken]
+    _require_once(restored, extra)
+    _require_once(sharp, missing)
     if len(found) < COMMON * min(len(sharp.names), len(restored.names)):
         sides = "; ".join(f"{side.label} holds {some(side.names)}" for side in (restored, sharp))
         raise DataError(f"{len(found) or 'no'} names in common: {sides}: {remedy}")
@@ -63,15 +76,15 @@ def pair_all(restored: Side, sharp: Side, remedy: str) -> dict[PurePosixPath, Pu
     if missing:
         problems.append(f"{restored.label} lacks {some(missing)} of {sharp.label}")
     if extra:
-        problems.append(f"{restored.label} has {some(extra)} that {sharp.label} lacks, or twice with different endings")
+        problems.append(f"{restored.label} has {some(extra)} that {sharp.label} lacks")
     if problems:
         counts = f"{len(restored.names)} restored images, {len(sharp.names)} sharp ones"
         raise DataError(f"{'; '.join(problems)} ({counts}): every image must be there exactly once")
     return {name: found[name] for name in sharp.names}
 
 
-def pair_names(restored: Sequence[PurePosixPath], sharp: Sequence[PurePosixPath]) -> dict[PurePosixPath, PurePosixPath]:
-    """Pair what can be paired, as `pair_all` says; return the restored name by sharp name."""
+def pair_names(restored: Sequence[PurePosixPath], sharp: Sequence[PurePosixPath], *, tails: bool = True) -> Pairs:
+    """Pair what can be paired, as `pair_all` says, at last without the upper folders if `tails`."""
     found: dict[PurePosixPath, PurePosixPath] = {}
     taken: set[PurePosixPath] = set()
 
@@ -80,12 +93,12 @@ def pair_names(restored: Sequence[PurePosixPath], sharp: Sequence[PurePosixPath]
             found[name] = other
             taken.add(other)
 
-    for called in (PurePosixPath.as_posix, _without_ending, _one_name_of_scene, _flat, _flat_without_kinds):
+    for called in (_whole, _without_ending, _one_name_of_scene, _flat, _flat_without_kinds):
         there = _unique(restored, called)
         for key, name in _unique(sharp, called).items():
             if key in there:
                 add(name, there[key])
-    if len(found) < len(sharp):
+    if tails and len(found) < len(sharp):
         for name, other in _by_tails(restored, sharp):
             add(name, other)
     return found
@@ -133,8 +146,72 @@ def _unique(
     return {key: name for name in names if times[key := called(name)] == 1}
 
 
+def _whole(name: PurePosixPath) -> str:
+    return nfc(name.as_posix())
+
+
 def _without_ending(name: PurePosixPath) -> str:
-    return name.with_suffix("").as_posix()
+    return nfc(name.with_suffix("").as_posix())
+
+
+def _see_through(restored: Side, sharp: Side, found: Pairs) -> Pairs:
+    """Pair more images by leaving out what all names of one side have in common, and say so; else return `found`."""
+    said = ""
+    for side in (restored, sharp):
+        for before, after in _common_parts(side.names):
+            cut = {name.with_name(f"{_core(name)[len(before) :].removesuffix(after)}.png"): name for name in side.names}
+            if len(cut) < len(side.names):
+                continue  # two names would become one
+            ours, theirs = (cut if one is side else {name: name for name in one.names} for one in (restored, sharp))
+            paired = pair_names(list(ours), list(theirs), tails=not before)
+            if len(paired) > len(found):
+                found = {theirs[name]: ours[other] for name, other in paired.items()}
+                parts = [f"the beginning {before}"] * bool(before) + [f"the ending {after}"] * bool(after)
+                what = f"{' and '.join(parts)} of all names" if parts else "the first of two endings, as in .jpg.png,"
+                said = f"{side.label}: {what} is left out"
+    if said:
+        say(said)
+    return found
+
+
+def _common_parts(names: Sequence[PurePosixPath]) -> list[tuple[str, str]]:
+    """What all names begin and end with, cut where no letter or digit is; the endings alone and the shortest first.
+
+    Left out are beginnings that leave only numbers, since frames of other sequences have the same, and of a single
+    image an ending that begins with a number.
+    """
+    cores = [_core(name) for name in names]
+    first = commonprefix(cores)  # noqa: RUF071
+    last = commonprefix([core[::-1] for core in cores])[::-1]  # noqa: RUF071
+    starts = ["", *(first[: i + 1] for i, mark in enumerate(first) if not mark.isalnum())]
+    ends = ["", *(last[i:] for i in reversed(range(len(last))) if not last[i].isalnum())]
+    if len(names) == 1:
+        ends = [end for end in ends if not re.match(r"[\W_]+\d+([\W_]|$)", end)]
+    return [
+        (before, after)
+        for before, after in product(starts, ends)
+        if all(
+            re.search(r"[^\W\d_]" if before else r"[^\W_]", core[len(before) : len(core) - len(after)])
+            for core in cores
+        )
+    ]
+
+
+def _core(name: PurePosixPath) -> str:
+    """The name of a file without its endings of images, of which some methods write two."""
+    while name.suffix.lower() in IMAGES:
+        name = name.with_suffix("")
+    return nfc(name.name)
+
+
+def _require_once(side: Side, left_over: Sequence[PurePosixPath]) -> None:
+    """Refuse images that are there with several endings: no other name helps."""
+    times = Counter(map(_without_ending, side.names))
+    twice = [name for name in left_over if times[_without_ending(name)] > 1]
+    if twice:
+        texts = set(map(_without_ending, twice))
+        endings = ", ".join(sorted({name.suffix for name in side.names if _without_ending(name) in texts}))
+        raise DataError(f"{side.label} has {some(twice)} with several endings ({endings}): keep one file of each image")
 
 
 def _one_name_of_scene(name: PurePosixPath) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from banet.data.images.codec import read_image
 from banet.data.images.image_files import IMAGES, find_files, sequence_of
 from banet.data.manifest import Benchmark
-from banet.data.names import SHARP, TEST
+from banet.data.names import SHARP, TEST, nfc
 from banet.data.shards.index import PairRow
 from banet.data.shards.reader import ShardFolder
 from banet.errors import DataError
@@ -57,7 +57,7 @@ def compare_folders(restored: Path, sharp: Path, protocol: Protocol) -> MatchedI
     """
     names = find_files(sharp, IMAGES, "images")
     taken = only_sharp(names)
-    found = _pair(restored, str(sharp), taken, "give the two folders of one benchmark")
+    found = _pair(restored, str(sharp), taken, "give the two folders of one benchmark, with equal names")
     shown = {name: without_kinds(name) for name in taken}
     if taken == names or len(set(shown.values())) < len(taken):
         shown = {name: name for name in taken}
@@ -65,7 +65,7 @@ def compare_folders(restored: Path, sharp: Path, protocol: Protocol) -> MatchedI
     _require_headers(restored, found.values(), sizes)
     pairs = tuple(
         ImagePair(
-            key=shown[name].with_suffix("").as_posix(),
+            key=nfc(shown[name].with_suffix("").as_posix()),
             sequence=sequence_of(shown[name], "images"),
             stratum=None,
             restored=restored / other,
@@ -100,7 +100,7 @@ def compare_benchmark(restored: Path, shards: Path, benchmark: Benchmark) -> Mat
         ImagePair(
             key=row.key,
             sequence=row.sequence,
-            stratum=benchmark.stratum(row.sequence),
+            stratum=benchmark.stratum(row.sequence, data.summary.counts[TEST]),
             restored=restored / found[name],
             sharp=row,
             pixels=row.height * row.width,
@@ -173,8 +173,8 @@ def _require_headers(folder: Path, names: Iterable[PurePosixPath], sizes: Iterab
     lossy = [name for name, head in heads.items() if _is_lossy(head)]
     if lossy:
         raise DataError(
-            f"{folder} holds {some(lossy)} in a lossy format (JPEG, WebP), whatever the ending, and the score would "
-            "include the compression: let the method write PNG"
+            f"{folder} holds {some(lossy)} in a lossy format (JPEG, WebP, JPEG 2000, AVIF), whatever the ending, and "
+            "the score would include the compression: let the method write PNG"
         )
     found = zip(heads, map(_png_size, heads.values()), sizes, strict=True)
     wrong = [
@@ -232,9 +232,10 @@ def _head(path: Path) -> bytes:
 
 
 def _is_lossy(head: bytes) -> bool:
-    """Whether a file is JPEG, or WebP that may be lossy."""
+    """Whether a file is JPEG, or WebP, JPEG 2000 or AVIF that may be lossy."""
     webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
-    return head.startswith(b"\xff\xd8") or (webp and head[12:16] != b"VP8L")
+    other = head.startswith((b"\xff\xd8", b"\xff\x4f\xff\x51")) or head[4:8] == b"jP  " or head[4:8] == b"ftyp"
+    return other or (webp and head[12:16] != b"VP8L")
 
 
 def _png_size(head: bytes) -> Size | None:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from banet.data.images.codec import read_image
 from banet.data.images.image_files import IMAGES, find_files
+from banet.data.names import nfc
 from banet.errors import DataError
 
 NAMED = 3  # files that a message names at most
@@ -109,7 +110,7 @@ def trials(photographs: tuple[ComparedPhotograph, ...], *, seed: int, participan
 def _by_name(folder: Path) -> dict[str, PurePosixPath]:
     found: dict[str, PurePosixPath] = {}
     for path in find_files(folder, IMAGES, "images"):
-        name = path.with_suffix("").as_posix()
+        name = nfc(path.with_suffix("").as_posix())
         if name in found:
             raise DataError(f"{folder} holds {found[name]} and {path}, two images of one name: keep one")
         found[name] = path

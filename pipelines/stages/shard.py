@@ -3,12 +3,12 @@
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from banet.data.archives.open import open_archive
 from banet.data.archives.safety import summary
 from banet.data.manifest import MANIFESTS, Benchmark, read_benchmark
+from banet.data.names import chosen
 from banet.data.sharding.build import ShardPlan, make_shard
 from banet.data.sharding.writer import ShardWriter, WrittenShard
 from banet.data.shards.pixels import Storage
@@ -75,7 +75,7 @@ def _require_counts(benchmark: Benchmark, found: Summary) -> None:
     for split, expected in benchmark.counts.items():
         sequences = Counter(found.counts.get(split, {}))
         for pattern, count in expected.items():
-            there = sum(pairs for sequence, pairs in sequences.items() if fnmatchcase(sequence, pattern))
+            there = sum(sequences[sequence] for sequence in chosen(pattern, sequences))
             if there != count:
                 problems.append(f"{split}/{pattern} has {there} pairs, not {count}")
     if problems:

@@ -8,15 +8,18 @@ from typing import Self
 from banet.data.archives.layouts import PairFiles, find_pairs
 from banet.data.archives.safety import (
     FETCH_AGAIN,
+    LITTER_SAID,
     UNTRUSTED,
     BadMemberError,
     Member,
     as_text,
+    is_ignored,
     summary,
     untrusted,
 )
 from banet.data.manifest import Benchmark
 from banet.errors import DataError
+from banet.progress import say
 
 
 class Archive(ABC):
@@ -104,6 +107,8 @@ class Archive(ABC):
         """
         members = self.members()
         self._require_trust(members)
+        if litter := sum(is_ignored(member.name) for member in members):
+            say(f"{self.path}: {litter} members are passed over: {LITTER_SAID}")
         pairs, problems = find_pairs(benchmark, [member.name for member in members], self.text)
         if all(len(pair.members) <= len(benchmark.variants) for pair in pairs):  # none is complete
             why = f" ({summary(problems)})" if problems else ""

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from banet.data.archives.safety import is_ignored, shown
 from banet.data.manifest import Benchmark
-from banet.data.names import SHARP
+from banet.data.names import SHARP, nfc
 
 HIDE_TEST = ("test-close-ups", "test-long-shot")
 
@@ -38,7 +38,8 @@ def find_pairs(
 
     Args:
         benchmark: gives the layout and the kinds of image to keep.
-        names: of files, with `/` between folders; folders above the benchmark's own are ignored.
+        names: of files, with `/` between folders; folders above the benchmark's own are ignored, and so is what
+            systems leave behind. Names in different Unicode forms are compared, and named, in one.
         text: gives the text of a list file by its name.
 
     Returns:
@@ -46,16 +47,19 @@ def find_pairs(
         anything is wrong, the pairs must not be used.
     """
     kinds = (SHARP, *benchmark.variants)
-    wanted = [name for name in names if not is_ignored(name)]
     problems: list[str] = []
+    members: dict[str, str] = {}
+    for member in names:
+        if not is_ignored(member) and (first := members.setdefault(nfc(member), member)) != member:
+            problems.append(f"{shown(first)} is there twice, in two Unicode forms")
     found: dict[Place, dict[str, str]] = defaultdict(dict)
-    for place, kind, name in _halves(benchmark, wanted, text, problems):
+    for place, kind, name in _halves(benchmark, list(members), lambda name: nfc(text(members[name])), problems):
         has = found[place]
         if name is None:
             continue
         if kind in has:
             problems.append(f"{'/'.join(place)} has two images {kind}: {shown(has[kind])} and {shown(name)}")
-        has.setdefault(kind, name)
+        has.setdefault(kind, members[name])
     places = sorted(found, key=_order)
     problems += [f"{'/'.join(at)} lacks {kind}" for at in places for kind in kinds if kind not in found[at]]
     pairs = [PairFiles(split=at[0], sequence=at[1], frame=at[2], members=found[at]) for at in places]

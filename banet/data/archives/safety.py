@@ -1,6 +1,7 @@
 """Members of an archive: what makes them untrusted, and how their problems are told in one line."""
 
 import posixpath
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,15 @@ BOMB_RATIO = 100  # bytes unpacked over bytes packed; images are packed already 
 SMALLEST_BOMB = 2**20  # bytes, unpacked; below it any ratio is harmless
 LONGEST_NAME = 200  # characters of a name that an error shows
 NAMED_MEMBERS = 5  # how many bad members an error names; it counts the rest
+
+LITTER = re.compile(  # beside what starts with a dot, as .DS_Store, ._1.png, .ipynb_checkpoints, .Trash-1000, .nfs000…
+    r"__MACOSX|Icon\r|Network Trash Folder|Temporary Items|"  # macOS
+    r"Thumbs\.db.*|ehthumbs.*\.db|desktop\.ini|\$RECYCLE\.BIN|RECYCLER|System Volume Information|.*:Zone\.Identifier|"
+    r"lost\+found|@eaDir|@tmp|@__thumb|[@#]Recycle|@Recently-Snapshot|[#~]snapshot|THMBNL|"  # Linux, stores, cameras
+    r"__pycache__|.*~|~\$.*|#.*#",  # editors
+    re.IGNORECASE | re.DOTALL,
+)
+LITTER_SAID = "hidden or left by systems and editors"
 
 FETCH_AGAIN = "fetch the archive again"
 UNTRUSTED = "the archive is not trusted, take it from its publisher"
@@ -72,9 +82,10 @@ def is_bomb(size: int, packed: int) -> bool:
 
 
 def is_ignored(name: str) -> bool:
-    """Whether a file is what operating systems leave behind: `__MACOSX/`, `.DS_Store`, `._000001.png`."""
-    parts = name.split("/")
-    return "__MACOSX" in parts or parts[-1].startswith(".")
+    """Whether a level of a path is hidden, or left behind by a system, a network store or an editor."""
+    return any(
+        (level.startswith(".") and level not in (".", "..")) or LITTER.fullmatch(level) for level in name.split("/")
+    )
 
 
 def as_text(archive: Path, name: str, content: bytes | None) -> str:

@@ -7,10 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from banet.data.archives.layouts import PairFiles
-from banet.data.archives.safety import summary
-from banet.data.images.image_files import IMAGES, find_files, plain, sequence_of
-from banet.data.names import BLURRED, SEQUENCE, SHARP
+from banet.data.archives.safety import LITTER_SAID, is_ignored, summary
+from banet.data.images.image_files import IMAGES, as_on_disk, find_files, plain, sequence_of
+from banet.data.names import BLURRED, SEQUENCE, SHARP, nfc
 from banet.errors import DataError
+from banet.progress import say
+
+Line = tuple[int, dict[str, str] | str]
+"""The number of a line of a list, and its values by column or what is wrong with it."""
 
 
 def folder_pairs(blurred: Path, sharp: Path, *, split: str, variant: str, pattern: str | None) -> list[PairFiles]:
@@ -48,18 +52,20 @@ def listed_pairs(path: Path, *, split: str, variant: str, pattern: str | None) -
 
     Columns are separated by commas, tabs or blanks, whichever the header uses. Paths are relative to the folder of the
     list. Without that column and a pattern, a sequence is named after the folders that both paths of a pair share.
+    Pairs that are hidden, or left by systems and editors, below the folder of all listed ones are passed over.
 
     Raises:
         DataError: a missing list, a wrong header, lines with a wrong number of columns, missing pictures: all in one
             line.
     """
     problems, pairs = [], []
-    for number, row in _lines(path):
+    for number, row in _without_litter(path, list(_lines(path))):
         if isinstance(row, str):
             problems.append(f"line {number} {row}")
             continue
         blurred, sharp = row[BLURRED], row[SHARP]
-        missing = [text for text in (blurred, sharp) if not text or not (path.parent / text).is_file()]
+        files = {text: as_on_disk(path.parent / text) for text in (blurred, sharp)}
+        missing = [text for text, file in files.items() if not text or not file.is_file()]
         problems += [f"line {number}: {text or 'an empty path'} is not a file" for text in missing]
         try:
             name = PurePosixPath(blurred) if pattern else _common(path.parent, blurred, sharp)
@@ -67,7 +73,7 @@ def listed_pairs(path: Path, *, split: str, variant: str, pattern: str | None) -
         except DataError as error:
             problems.append(f"line {number}: {error}")
             continue
-        pairs.append(_pair(split, sequence, variant, path.parent / blurred, path.parent / sharp))
+        pairs.append(_pair(split, sequence, variant, files[blurred], files[sharp]))
     if problems:
         raise DataError(f"{path}: {summary(problems)}")
     if not pairs:
@@ -78,12 +84,25 @@ def listed_pairs(path: Path, *, split: str, variant: str, pattern: str | None) -
 def _by_name(folder: Path) -> dict[str, list[PurePosixPath]]:
     found: dict[str, list[PurePosixPath]] = defaultdict(list)
     for file in find_files(folder, IMAGES, "pictures"):
-        found[file.with_suffix("").as_posix()].append(file)
+        found[nfc(file.with_suffix("").as_posix())].append(file)
     return found
 
 
-def _lines(path: Path) -> Iterator[tuple[int, dict[str, str] | str]]:
-    """Yield the number of each line, and its values by column or what is wrong with it."""
+def _without_litter(path: Path, lines: list[Line]) -> list[Line]:
+    """Leave out pictures below a hidden folder; the folder of all listed ones may be hidden itself."""
+    litter: set[int] = set()
+    for kind in (BLURRED, SHARP):
+        files = {
+            n: os.path.normpath(path.parent.absolute() / row[kind]) for n, row in lines if not isinstance(row, str)
+        }
+        root = os.path.commonpath(map(os.path.dirname, files.values())) if files else ""
+        litter |= {n for n, file in files.items() if is_ignored(os.path.relpath(file, root))}
+    if litter:
+        say(f"{path}: {len(litter)} pairs are passed over: {LITTER_SAID}")
+    return [line for line in lines if line[0] not in litter]
+
+
+def _lines(path: Path) -> Iterator[Line]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             header = stream.readline()

@@ -7,7 +7,6 @@ import os
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import Path
 from typing import TypeVar
@@ -15,9 +14,9 @@ from typing import TypeVar
 from banet.data.archives.file_list import write_listing
 from banet.data.archives.layouts import PairFiles, in_order
 from banet.data.archives.safety import summary
-from banet.data.images.image_files import called_alike
+from banet.data.images.image_files import as_on_disk, called_alike
 from banet.data.manifest import Benchmark, SynthesisParams
-from banet.data.names import SHARP, TEST, TRAIN
+from banet.data.names import SHARP, TEST, TRAIN, chosen, nfc
 from banet.data.pairs.folders import folder_pairs, listed_pairs
 from banet.data.pairs.frames import clip_tasks, count_pairs, find_clips
 from banet.data.pairs.pair_writer import PairTask, add_to_zip, write_pairs
@@ -83,30 +82,29 @@ def chosen_to_test(patterns: Sequence[str] | None, sequences: Mapping[str, Seque
     """Choose the sequences that `test_sequences` moves from the train split to the test split.
 
     Args:
-        patterns: names or patterns of names; None chooses nothing.
+        patterns: names, or patterns of names where none is equal (`chosen`); None chooses nothing.
         sequences: the sequences of the train split by name. A clip is one sequence, a photograph one per stratum. A
             photograph is chosen by its name or by a pattern that matches all its sequences, so it stays in one split.
 
     Raises:
         DataError: a pattern that matches nothing, or patterns that leave nothing to train on.
     """
-    chosen: set[str] = set()
+    to_test: set[str] = set()
     unmatched = []
     for pattern in patterns or ():
-        matched = {
-            name
-            for name, among in sequences.items()
-            if fnmatchcase(name, pattern) or all(fnmatchcase(sequence, pattern) for sequence in among)
-        }
-        chosen |= matched
+        matched = set(chosen(pattern, sequences))
+        if nfc(pattern) not in map(nfc, matched):
+            every = set(chosen(pattern, chain(*sequences.values())))
+            matched |= {name for name, among in sequences.items() if every.issuperset(among)}
+        to_test |= matched
         if not matched:
             unmatched.append(repr(pattern))
     known = summary(list(sequences)).replace("; ", ", ")
     if unmatched:
         raise DataError(f"test_sequences: {', '.join(unmatched)} matches none of {known}")
-    if chosen and len(chosen) == len(sequences):
+    if to_test and len(to_test) == len(sequences):
         raise DataError(f"test_sequences matches every sequence ({known}): none is left to train on")
-    return {sequence for name in chosen for sequence in sequences[name]}
+    return {sequence for name in to_test for sequence in sequences[name]}
 
 
 def _file_pairs(benchmark: Benchmark, root: Path) -> list[PairFiles]:
@@ -119,9 +117,9 @@ def _file_pairs(benchmark: Benchmark, root: Path) -> list[PairFiles]:
             blurred, sharp = _place(root, split.blurred), _place(root, split.sharp)
             pairs += folder_pairs(blurred, sharp, split=name, variant=variant, pattern=pattern)
     trained = {pair.sequence: [pair.sequence] for pair in pairs if pair.split == TRAIN}
-    chosen = chosen_to_test(benchmark.test_sequences, trained)
+    to_test = chosen_to_test(benchmark.test_sequences, trained)
     _require_own_names((pair.key for pair in pairs), "pairs")
-    return in_order(_with_tests(pairs, chosen))
+    return in_order(_with_tests(pairs, to_test))
 
 
 def _table_plan(benchmark: Benchmark, root: Path) -> PairPlan:
@@ -134,9 +132,9 @@ def _table_plan(benchmark: Benchmark, root: Path) -> PairPlan:
         keys += [f"{sequence}/{frame}" for sequence, frame in rows]
         trained |= {sequence: [sequence] for sequence, _ in rows if name == TRAIN}
         tasks.append(table_tasks(files, name, rows, benchmark.variants[0]))
-    chosen = chosen_to_test(benchmark.test_sequences, trained)
+    to_test = chosen_to_test(benchmark.test_sequences, trained)
     _require_own_names(keys, "pairs")
-    return PairPlan(total=len(keys), tasks=_with_tests(chain(*tasks), chosen))
+    return PairPlan(total=len(keys), tasks=_with_tests(chain(*tasks), to_test))
 
 
 def _frames_plan(benchmark: Benchmark, root: Path) -> PairPlan:
@@ -146,7 +144,7 @@ def _frames_plan(benchmark: Benchmark, root: Path) -> PairPlan:
         for clip in find_clips(_place(root, split.frames), split.average)
     ]
     trained = {clip.name: [clip.name] for name, _, clip in found if name == TRAIN}
-    chosen = chosen_to_test(benchmark.test_sequences, trained)
+    to_test = chosen_to_test(benchmark.test_sequences, trained)
     _require_own_names((clip.name for _, _, clip in found), "clips")
     totals = [count_pairs([clip], split.average) for _, split, clip in found]
     tasks = chain.from_iterable(
@@ -154,7 +152,7 @@ def _frames_plan(benchmark: Benchmark, root: Path) -> PairPlan:
         for name, split, clip in found
     )
     total = None if None in totals else sum(count or 0 for count in totals)
-    return PairPlan(total=total, tasks=_with_tests(tasks, chosen))
+    return PairPlan(total=total, tasks=_with_tests(tasks, to_test))
 
 
 def _photograph_plan(benchmark: Benchmark, root: Path) -> PairPlan:
@@ -162,7 +160,7 @@ def _photograph_plan(benchmark: Benchmark, root: Path) -> PairPlan:
     found = {name: find_photographs(_place(root, split.photographs)) for name, split in benchmark.splits.items()}
     every = list(chain(*found.values()))
     trained = {one.name: [f"{one.name}_{stratum}" for stratum in params.strata] for one in found.get(TRAIN, ())}
-    chosen = chosen_to_test(benchmark.test_sequences, trained)
+    to_test = chosen_to_test(benchmark.test_sequences, trained)
     _require_own_names((photograph.name for photograph in every), "photographs")
     require_usable(every, params)
     kinds = (*benchmark.variants, SHARP)
@@ -171,17 +169,17 @@ def _photograph_plan(benchmark: Benchmark, root: Path) -> PairPlan:
         for name, split in benchmark.splits.items()
     )
     total = sum(len(found[name]) * len(params.strata) * split.pairs for name, split in benchmark.splits.items())
-    return PairPlan(total=total, tasks=_with_tests(tasks, chosen))
+    return PairPlan(total=total, tasks=_with_tests(tasks, to_test))
 
 
 def _place(root: Path, text: str | None) -> Path:
-    return Path(os.path.normpath(root / Path(text or "").expanduser()))
+    return as_on_disk(Path(os.path.normpath(root / Path(text or "").expanduser())))
 
 
-def _with_tests(pairs: Iterable[AnyPair], chosen: set[str]) -> Iterator[AnyPair]:
+def _with_tests(pairs: Iterable[AnyPair], to_test: set[str]) -> Iterator[AnyPair]:
     """Move the pairs of the chosen train sequences to the test split."""
     for pair in pairs:
-        yield replace(pair, split=TEST) if pair.split == TRAIN and pair.sequence in chosen else pair
+        yield replace(pair, split=TEST) if pair.split == TRAIN and pair.sequence in to_test else pair
 
 
 def _require_own_names(names: Iterable[str], what: str) -> None:

@@ -16,11 +16,13 @@ from banet.data.archives.layouts import PairFiles
 from banet.data.archives.open import open_archive
 from banet.data.archives.tar import TarArchive
 from banet.data.images.codec import decode
-from banet.data.names import SHARP
+from banet.data.names import SHARP, TEST
 from banet.data.sharding.writer import ROWS_PER_SHARD, ShardWriter, WrittenShard, shard_name, write_shard
 from banet.data.shards.pixels import Storage
 from banet.data.shards.reader import Pair
 from banet.errors import DataError
+from banet.image import SMALLEST
+from banet.metrics.ssim import WINDOW
 
 SHARD_BYTES = 64 * 2**20  # of members per shard: enough shards for many cores, few enough to list
 SSIM_PAIRS = 32  # pairs per split, evenly spaced: SSIM costs as much as all other work on a pair
@@ -121,6 +123,12 @@ def _decoded(job: ShardJob, read: Iterable[tuple[PairFiles, Contents]], refused:
         sizes = {kind: f"{image.shape[0]}x{image.shape[1]}" for kind, image in images.items()}
         if len(set(sizes.values())) > 1:
             refused.append(f"{pair.key}: the images of a pair differ in size: {sizes}")
+            continue
+        height, width, _ = images[SHARP].shape
+        smallest, what = (WINDOW, "scores need") if pair.split == TEST else (SMALLEST, "the network needs")
+        if min(height, width) < smallest:
+            size = f"{height}x{width} (height x width)"
+            refused.append(f"leave out {pair.split}/{pair.key}: it is {size}, and {what} {smallest}x{smallest} or more")
             continue
         yield Pair(
             key=pair.key,

@@ -2,19 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from banet.data.names import SHARP
+from banet.data.archives.safety import summary
+from banet.data.names import SHARP, chosen
 from banet.data.shards.index import PairRow
 from banet.data.shards.reader import ShardFolder
 from banet.data.shards.storage import Location
-from banet.data.stream.augmentation import draw_augmentation, require_crop
+from banet.data.stream.augmentation import draw_augmentation
 from banet.data.stream.order import augmentation_rng, pair_of_sample
-from banet.errors import ConfigError
+from banet.errors import ConfigError, DataError
 from banet.image import Image
 from banet.metrics.psnr import psnr
 
@@ -28,7 +28,7 @@ class TrainingSet:
 
     folder: Location  # of the shards
     variant: str
-    held_out: tuple[str, ...]  # validation sequences, or patterns of them, which are never trained on
+    held_out: tuple[str, ...]  # validation sequences or patterns (`chosen`), which are never trained on
     seed: int
 
     def samples(self, numbers: npt.NDArray[np.int64], crop: int) -> tuple[Crops, Crops]:
@@ -47,10 +47,12 @@ class TrainingSet:
         """Check that every training image is large enough for a crop.
 
         Raises:
-            DataError: names the first image that is too small.
+            DataError: images that are too small, in one line.
         """
-        for row in self.training_rows():
-            require_crop(row.height, row.width, crop, where=row.key)
+        small = [row for row in self.training_rows() if crop > min(row.height, row.width)]
+        if small:
+            found = [f"{row.key} is {row.height}x{row.width}, smaller than the training crop {crop}" for row in small]
+            raise DataError(f"{summary(found)}: lower recipe.phases crop, or leave them out")
 
     def training_rows(self) -> list[PairRow]:
         """Return the training rows in the order of their keys."""
@@ -75,14 +77,16 @@ def _open(folder: Location) -> ShardFolder:
 @lru_cache(maxsize=4)
 def _split(folder: Location, held_out: tuple[str, ...]) -> tuple[list[PairRow], list[PairRow]]:
     rows = _open(folder).rows("train")
+    sequences = sorted({row.sequence for row in rows})
+    held: set[str] = set()
     for pattern in held_out:
-        if not any(fnmatchcase(row.sequence, pattern) for row in rows):
-            known = ", ".join(sorted({row.sequence for row in rows}))
+        if not (matched := chosen(pattern, sequences)):
+            known = ", ".join(sequences)
             raise ConfigError(f"benchmark.validation.sequences: {pattern!r} matches none of {known}")
-    validation = [row for row in rows if any(fnmatchcase(row.sequence, pattern) for pattern in held_out)]
-    held = set(validation)
-    training = [row for row in rows if row not in held]
-    for name, chosen in (("train", training), ("validate", validation)):
-        if not chosen:
+        held.update(matched)
+    validation = [row for row in rows if row.sequence in held]
+    training = [row for row in rows if row.sequence not in held]
+    for name, among in (("train", training), ("validate", validation)):
+        if not among:
             raise ConfigError(f"benchmark.validation.sequences {list(held_out)} leaves nothing to {name} on")
     return training, validation

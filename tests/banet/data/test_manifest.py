@@ -1,6 +1,6 @@
 """Manifests: the committed one is consistent with itself, and mistakes in one are named."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -343,3 +343,11 @@ def test_mistakes_in_a_manifest_of_own_data_are_named(layout: str, changed: dict
     assert message in str(caught.value)
     assert str(caught.value).startswith("mine.yaml: ")
     assert "\n" not in str(caught.value)
+
+
+def test_a_stratum_takes_an_equal_name_before_patterns(mini: Benchmark) -> None:
+    found = replace(mini, strata={"all": "clip*", "first": "clip [1]"})
+    assert [found.stratum(name) for name in ("clip [1]", "clip 2", "other")] == ["first", "all", None]
+    only = replace(mini, strata={"first": "clip [1]"})
+    assert only.stratum("clip 1") == "first"
+    assert only.stratum("clip 1", ["clip 1", "clip [1]"]) is None

@@ -126,3 +126,18 @@ def test_a_damaged_folder_is_named_with_the_remedy(keep: Keep, tmp_path: Path, f
     assert text.startswith(f"{folder} is damaged (")
     assert "score it again: banet score --restored FOLDER --benchmark gopro --method 'A'" in text
     assert "\n" not in text
+
+
+def test_methods_and_keys_are_found_in_another_unicode_form(keep: Keep, tmp_path: Path) -> None:
+    mac, linux = "cafe\u0301", "caf\u00e9"
+    folder = keep(linux, f"{linux}/1")
+    (folder / "samples" / linux).rename(folder / "samples" / mac)
+    folder.rename(folder.with_name(mac))
+    (folder.parent / "@eaDir").mkdir()
+    keep(mac, f"{linux}/1")
+    (method,) = read_methods(tmp_path / "methods", "gopro")
+    assert (method.name, method.folder.name) == (linux, mac)
+    assert method.sample(f"{linux}/1") is not None
+    assert len(list(folder.parent.iterdir())) == 2
+    (method.folder / "samples" / linux).rename(method.folder / "samples" / mac)
+    assert method.sample(f"{linux}/1") == method.folder / f"samples/{mac}/1.png"

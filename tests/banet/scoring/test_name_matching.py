@@ -169,3 +169,65 @@ def test_what_is_left_over_is_told_with_its_side() -> None:
     assert told(["a.png"], ["b.png"]) == (
         "no names in common: mine holds 1 image (a.png); theirs holds 1 image (b.png): take others"
     )
+
+
+@pytest.mark.parametrize(
+    ("restored", "sharp", "said"),
+    [
+        (
+            ["v/G-1_NAFNet-width64.png", "v/G-2_NAFNet-width64.png"],
+            ["G/sharp/1.png", "G/sharp/2.png"],
+            "_NAFNet-width64",
+        ),
+        (["1_out.png", "2_out.png"], ["1.png", "2.png"], "the ending _out of all names is left out"),
+        (["1_out.png"], ["1.png"], "the ending _out"),
+        (["1 (new).png", "2 (new).png"], ["1.png", "2.png"], "the ending  (new)"),
+        (["net_G-1.png", "net_G-2.png"], ["G/1.png", "G/2.png"], "the beginning net_"),
+        (["net_a_x.png", "net_b_x.png"], ["a.png", "b.png"], "the beginning net_ and the ending _x"),
+        (["1.png.png", "2.png.png"], ["1.png", "2.png"], "two endings"),
+        (["1.jpg.png", "2.png.png"], ["1.png", "2.png"], "two endings"),
+        (["1/1_500.png", "2/2_500.png"], ["1.png", "2.png"], "the ending _500"),
+        (["1.png", "2.png"], ["1_x.png", "2_x.png"], "theirs: the ending _x"),
+        (["a_e\u0301.png", "b_e\u0301.png"], ["a.png", "b.png"], "the ending _\u00e9"),
+    ],
+)
+def test_what_all_names_have_in_common_is_seen_through_and_said(
+    restored: list[str], sharp: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine, theirs = Side(label="mine", names=paths(*restored)), Side(label="theirs", names=paths(*sharp))
+    assert pair_all(mine, theirs, "") == dict(zip(theirs.names, mine.names, strict=True))
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("restored", "sharp"),
+    [
+        (["street_1.png", "street_2.png"], ["1.png", "2.png"]),  # may be another sequence's frames
+        (["street_1.png", "street_2.png"], ["yard/1.png", "yard/2.png"]),
+        (["G1_x-1.png", "G1_x-2.png"], ["G2_x/1.png", "G2_x/2.png"]),
+        (["street_1.png"], ["street.png"]),
+        (["a_x.png", "a_y.png"], ["a.png", "b.png"]),
+        (["1_out.png", "1_out.jpg"], ["1.png", "2.png"]),
+        (["s/1_5.png", "s/1_6.png"], ["s/1.png"]),
+    ],
+)
+def test_what_only_looks_common_is_never_seen_through(restored: list[str], sharp: list[str]) -> None:
+    mine, theirs = Side(label="mine", names=paths(*restored)), Side(label="theirs", names=paths(*sharp))
+    with pytest.raises(DataError):
+        pair_all(mine, theirs, "")
+
+
+def test_images_with_several_endings_and_missing_ones_are_told_truly() -> None:
+    mine = Side(label="mine", names=paths("G-1.bmp", "G-1.png", "G-2.bmp", "G-2.png"))
+    with pytest.raises(
+        DataError, match=r"mine has 4 images .* with several endings \(\.bmp, \.png\): keep one file of each"
+    ):
+        pair_all(mine, Side(label="theirs", names=paths("G/1.png", "G/2.png")), "")
+    mine = Side(label="mine", names=paths("1_out.png", "2_out.png"))
+    with pytest.raises(DataError, match=r"mine lacks 1 image \(3\.png\) of theirs"):
+        pair_all(mine, Side(label="theirs", names=paths("1.png", "2.png", "3.png")), "")
+
+
+def test_unicode_forms_of_a_name_are_paired() -> None:
+    assert paired(["cafe\u0301/1.png"], ["caf\u00e9/1.png"]) == {"caf\u00e9/1.png": "cafe\u0301/1.png"}
+    assert paired(["cafe\u0301-1.png"], ["caf\u00e9/1.png"]) == {"caf\u00e9/1.png": "cafe\u0301-1.png"}

@@ -214,3 +214,18 @@ def test_another_benchmark_has_no_whole_pair() -> None:
         for layout, others in names.items():
             if layout != benchmark.layout:
                 assert not any(len(pair.members) == 2 for pair in find_pairs(benchmark, others, no_lists)[0])
+
+
+def test_members_in_two_unicode_forms_are_one_pair_under_one_name() -> None:
+    mac, linux = "cafe\u0301", "caf\u00e9"
+    names = [f"G/train/{linux}/blur/1.png", f"G/train/{mac}/sharp/1.png"]
+    (pair,) = found(GOPRO, names)
+    assert (pair.sequence, pair.members["sharp"]) == (linux, names[1])
+    _, problems = find_pairs(GOPRO, [*names, f"G/train/{linux}/sharp/1.png"], no_lists)
+    assert problems == [f"{names[1]} is there twice, in two Unicode forms"]
+
+
+@pytest.mark.parametrize("litter", [".ipynb_checkpoints", "@eaDir", ".Trash-1000", "$RECYCLE.BIN"])
+def test_hidden_levels_of_an_archive_are_ignored(litter: str) -> None:
+    names = gopro("G/", "train/s/000001")
+    assert len(found(GOPRO, [*names, *(f"{litter}/{name}" for name in names)])) == 1

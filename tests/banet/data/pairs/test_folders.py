@@ -109,3 +109,30 @@ def test_a_list_that_is_missing_or_no_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "pairs.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match="is not a list of pairs: it must be UTF-8 text"):
         listed_pairs(tmp_path / "pairs.csv", split="train", variant="blur", pattern=None)
+
+
+MAC, LINUX = "cafe\u0301", "caf\u00e9"  # they look alike
+
+
+def test_names_in_two_unicode_forms_are_paired_and_kept_in_one(tmp_path: Path) -> None:
+    touch(tmp_path / "b", f"{LINUX}/{MAC}.png")
+    touch(tmp_path / "s", f"{MAC}/{LINUX}.png")
+    (pair,) = in_folders(tmp_path)
+    assert pair.key == f"{LINUX}/{LINUX}"
+    assert pair.members["sharp"] == str(tmp_path / f"s/{MAC}/{LINUX}.png")
+    (listed_pair,) = listed(tmp_path, f"blurred,sharp\nb/{MAC}/{LINUX}.png,s/{LINUX}/{MAC}.png\n")
+    assert listed_pair.members == pair.members
+    touch(tmp_path / "s", f"{LINUX}/{LINUX}.png")
+    with pytest.raises(DataError, match="have the same name"):
+        in_folders(tmp_path)
+
+
+def test_lists_pass_over_what_is_hidden_below_the_folder_of_all(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [(f".data/{kind}/1.png", f".data/{kind}/.ipynb_checkpoints/1.png") for kind in "bs"]
+    touch(tmp_path, *rows[0], *rows[1])
+    text = "blurred,sharp\n" + "".join(f"{b},{tmp_path / s}\n" for b, s in zip(*rows, strict=True))
+    (pair,) = listed(tmp_path, text)
+    assert pair.members["sharp"] == str(tmp_path / ".data/s/1.png")
+    assert "pairs.csv: 1 pairs are passed over: hidden" in capsys.readouterr().err

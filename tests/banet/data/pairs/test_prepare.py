@@ -137,3 +137,19 @@ def test_names_that_meet_are_refused_and_nothing_is_left(tmp_path: Path) -> None
     with pytest.raises(DataError, match=r"^benchmark mine: .*the frames of a clip must be of one size"):
         gathered(bad, tmp_path)
     assert not [path for path in (tmp_path / "raw").glob("*") if path.is_file()]
+
+
+def test_an_equal_name_goes_before_patterns() -> None:
+    def chosen(pattern: str, *names: str) -> set[str]:
+        return chosen_to_test([pattern], {name: [name] for name in (*names, "other")})
+
+    assert chosen("clip [1]", "clip [1]", "clip 1") == {"clip [1]"}
+    assert chosen("clip [1]", "clip 1") == {"clip 1"}
+    assert chosen("why?", "why?", "why1") == {"why?"}
+    assert chosen("a*", "a*", "ab") == {"a*"}
+    assert chosen("[!a]", "[!a]", "b") == {"[!a]"}
+    assert chosen("cafe\u0301", "caf\u00e9", "x") == {"caf\u00e9"}
+    strata = {name: [f"{name}_short"] for name in ("a [1]", "a 1", "b")}
+    assert chosen_to_test(["a [1]_short"], strata) == {"a [1]_short"}
+    with pytest.raises(DataError, match="matches none"):
+        chosen("Clip [1]", "clip [1]")

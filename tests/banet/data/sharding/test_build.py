@@ -4,6 +4,7 @@ import io
 import resource
 import tarfile
 import zipfile
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -217,3 +218,39 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert ShardFolder(out).summary == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "raw"]
+
+
+def test_pictures_too_small_for_scores_or_the_network_are_named(tmp_path: Path) -> None:
+    content = members(pairs=4)
+    small = {"train/train0/{}/000000": (8, 8), "train/train0/{}/000001": (7, 30)}
+    small |= {"test/test0/{}/000000": (11, 11), "test/test0/{}/000001": (9, 40), "test/test1/{}/000003": (30, 10)}
+    for place, size in small.items():
+        for kind in ("sharp", "blur"):
+            content[f"G/{place.format(kind)}.png"] = encode_png(picture(0, size))
+    raw = save(tmp_path / "raw", content)
+    with pytest.raises(DataError) as caught:
+        shard(benchmark("g.zip"), raw, tmp_path / "out", parallel=False)
+    said = str(caught.value)
+    for text in (
+        "leave out train/train0/000001: it is 7x30 (height x width), and the network needs 8x8 or more",
+        "leave out test/test0/000001: it is 9x40 (height x width), and scores need 11x11 or more",
+        "leave out test/test1/000003: it is 30x10",
+    ):
+        assert text in said
+    assert said.count("leave out") == 3
+    assert "\n" not in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_counts_take_an_equal_name_before_patterns_and_litter_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    png = encode_png(picture(0))
+    content = {
+        f"G/{at}/{kind}/1.png": png for at in ("test/a [1]", "test/a 1", "train/s") for kind in ("sharp", "blur")
+    }
+    content |= {f"__MACOSX/{name}": b"x" for name in content}
+    raw = save(tmp_path / "raw", content)
+    counted = replace(benchmark("g.zip"), counts={"test": {"a [1]": 1, "a*": 2}})
+    assert shard(counted, raw, tmp_path / "out", parallel=False).counts["test"] == {"a 1": 1, "a [1]": 1}
+    assert "6 members are passed over: hidden or left by systems" in capsys.readouterr().err

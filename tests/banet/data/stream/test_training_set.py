@@ -128,3 +128,19 @@ def test_a_pair_smaller_than_the_crop_is_named(make_shards: Make) -> None:
 def test_an_unknown_variant_is_named_with_the_known(make_shards: Make) -> None:
     with pytest.raises(DataError, match=r"no variant 'blur_gamma': it holds blur \(benchmark.variant\)"):
         training_set(make_shards(), "c", variant="blur_gamma").samples(np.arange(2), 8)
+
+
+def test_all_pairs_smaller_than_the_crop_are_told_before_the_start(make_shards: Make) -> None:
+    data = training_set(make_shards(), "c")
+    data.require_crop(12)
+    with pytest.raises(DataError) as caught:
+        data.require_crop(14)
+    said = str(caught.value)
+    assert said.count("is 12x15, smaller than the training crop 14") == 5
+    assert "; and 3 more: lower recipe.phases crop" in said
+
+
+def test_an_equal_sequence_validates_before_patterns(make_shards: Make) -> None:
+    folder = make_shards(("clip 1", "clip [1]", "caf\u00e9"))
+    for named, expected in (("clip [1]", "clip [1]"), ("cafe\u0301", "caf\u00e9"), ("clip ?", "clip 1")):
+        assert {row.sequence for row in training_set(folder, named).validation_rows()} == {expected}
