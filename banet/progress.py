@@ -57,6 +57,11 @@ class ProgressBar(tqdm):  # type: ignore[type-arg]
             self.fp.write(line)
 
 
+def say(text: str) -> None:
+    """Print a line to standard error, above the bars of this process."""
+    ProgressBar.write(text, file=sys.stderr)
+
+
 class _Lines:
     """Writes each state of a bar as a line of its own."""
 

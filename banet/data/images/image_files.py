@@ -10,7 +10,13 @@ from banet.data.archives.safety import is_ignored
 from banet.errors import DataError
 
 IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
-VIDEOS = frozenset({".mp4", ".mov", ".avi", ".mkv", ".m4v", ".webm", ".mpg", ".mpeg", ".mts"})
+VIDEOS = frozenset(  # what PyAV opens and cameras or programs write; animations are no films
+    {
+        *(".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".f4v", ".mkv", ".webm", ".avi", ".divx", ".wmv", ".asf"),
+        *(".mpg", ".mpeg", ".mpe", ".m2v", ".vob", ".mod", ".tod", ".ts", ".mts", ".m2ts", ".m2t", ".flv", ".ogv"),
+        *(".mxf", ".dv", ".y4m", ".h264", ".264", ".h265", ".hevc"),
+    }
+)
 
 
 def find_files(folder: Path, endings: Collection[str], what: str) -> list[PurePosixPath]:
