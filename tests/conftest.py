@@ -1,6 +1,5 @@
 """What several parts of the tests share: one Ray for the session, and shards of a few tiny pairs."""
 
-import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -8,12 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from banet.data.pairs.frames import QUIET_DECODER
 from banet.data.sharding.writer import ShardWriter
 from banet.data.shards.reader import Pair
-
-os.environ.setdefault(*QUIET_DECODER)  # read once a process, by whichever test opens a video first
-
 
 SERVERS = {"ray_session", "prefect_environment"}  # fixtures that start many processes
 

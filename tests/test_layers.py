@@ -63,6 +63,7 @@ OWNERS = {  # files, or folders with all below; a package that is not named here
         "banet/metrics/realblur.py",  # when it is called
         "banet/scoring/baselines.py",
     ),
+    "av": ("banet/data/images/",),
     "gdown": ("banet/data/download/",),
     "huggingface_hub": ("banet/data/download/",),
     "flask": ("banet/study/server.py",),

@@ -1,6 +1,5 @@
 """`banet synthesize`: pairs of one folder of frames or photographs, as the fetch stage makes them of custom data."""
 
-import os
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,11 @@ if TYPE_CHECKING:
     from banet.data.pairs.prepare import PairPlan
     from banet.progress import OnProgress
 
-Frames = Annotated[int, Parameter(validator=validators.Number(gte=2, lte=MOST_AVERAGED), group="Frames")]
+# The second names of options are those of version 0.1.
+Frames = Annotated[
+    int,
+    Parameter(name=("--frames", "--average"), validator=validators.Number(gte=2, lte=MOST_AVERAGED), group="Frames"),
+]
 Seed = Annotated[int, Parameter(validator=validators.Number(gte=0, lt=2**64), group="Photographs")]
 
 
@@ -28,7 +31,7 @@ def synthesize(
     *,
     split: Literal["train", "test"] = "train",
     frames: Frames | None = None,
-    average_in: Annotated[Domain | None, Parameter(group="Frames")] = None,
+    average_in: Annotated[Domain | None, Parameter(name=("--average-in", "--light"), group="Frames")] = None,
     pairs: Annotated[Positive | None, Parameter(group="Photographs")] = None,
     seed: Seed | None = None,
     size: Annotated[Size | None, Parameter(group="Photographs")] = None,
@@ -52,10 +55,8 @@ def synthesize(
         size: of each picture, height x width, pixels; by default 256x256.
     """
     from banet.data.images.image_files import VIDEOS
-    from banet.data.pairs.frames import QUIET_DECODER
     from banet.progress import ProgressBar
 
-    os.environ.setdefault(*QUIET_DECODER)
     require_new(out)
     if frames is None:
         _require_none("frames: add --frames N", {"--average-in": average_in})

@@ -11,7 +11,6 @@ from banet.data.download.lockfile import Pin, add_pin, read_pins, remedy
 from banet.data.download.mirrors import DownloadRequest, Expected, FetchedFile, download
 from banet.data.download.sources import Limits
 from banet.data.manifest import MANIFESTS, SYNTHESIS, ArchiveSource, Benchmark, read_benchmark
-from banet.data.pairs.frames import QUIET_DECODER
 from banet.data.pairs.mini import write_archive
 from banet.data.pairs.prepare import write_custom
 from banet.errors import ConfigError, DataError, ServiceError
@@ -155,7 +154,6 @@ def _link(source: Path, path: Path) -> None:
 
 def main(benchmark: str, out: Path) -> None:
     """Fetch the archives of a benchmark."""
-    os.environ.setdefault(*QUIET_DECODER)
     root, given = main_checkout(Path.cwd()), os.environ.get(ARCHIVES)
     store = ArchiveStore(downloads=root / DOWNLOADS, lock=root / LOCK, given=Path(given) if given else None, root=root)
     fetch(read_benchmark(MANIFESTS, benchmark), out, store)

@@ -18,7 +18,13 @@ IMAGES = frozenset(  # all that OpenCV decodes to 8-bit pictures; a file's conte
         *("jp2", "j2k", "j2c", "jpc", "jpf", "jpx", "ppm", "pgm", "pnm", "pam", "ras", "sr"),
     )
 )
-VIDEOS = frozenset({".mp4", ".mov", ".avi", ".mkv", ".m4v", ".webm", ".mpg", ".mpeg", ".mts"})
+VIDEOS = frozenset(  # what PyAV opens and cameras or programs write; animations are no films
+    {
+        *(".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".f4v", ".mkv", ".webm", ".avi", ".divx", ".wmv", ".asf"),
+        *(".mpg", ".mpeg", ".mpe", ".m2v", ".vob", ".mod", ".tod", ".ts", ".mts", ".m2ts", ".m2t", ".flv", ".ogv"),
+        *(".mxf", ".dv", ".y4m", ".h264", ".264", ".h265", ".hevc"),
+    }
+)
 SIDE_FILES = re.compile(  # counted, without the advice to save them as pictures
     r"\.(txt|md|csv|tsv|jsonl?|xml|xmp|aae|ya?ml|log|html?|pdf|py|sh|db|mat|np[yz]|parquet|zip|t?gz|tar|md5|sha256|lnk|url)"
 )

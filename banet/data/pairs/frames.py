@@ -7,26 +7,27 @@ than the sRGB curve; neither is the camera's true curve, which is not published.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from banet.data.archives.safety import summary
 from banet.data.custom_spec import Domain
 from banet.data.images.codec import encode_png, read_image
-from banet.data.images.image_files import IMAGES, VIDEOS, called_alike, find_files, plain
+from banet.data.images.image_files import IMAGES, VIDEOS, called_alike, find_files, natural, plain
+from banet.data.images.video import read_video
 from banet.data.names import SHARP
-from banet.data.pairs.pair_writer import PairTask
+from banet.data.pairs.continuity import Neighbours
+from banet.data.pairs.pair_writer import DoubtfulPair, PairTask
 from banet.errors import DataError
 from banet.image import Image
+from banet.progress import say
 
 GAMMA = 2.2
-QUIET_DECODER = ("OPENCV_FFMPEG_LOGLEVEL", "-8")  # environment variable: our own line about a damaged video is enough
-LEAST_DECODED = 0.9  # share of the frames announced by a video that must decode; containers count roughly
 
 TO_LIGHT = ((np.arange(256) / 255) ** GAMMA).astype(np.float32)  # indexed by level
 
@@ -78,6 +79,8 @@ class Exposure:
 def find_clips(place: Path, count: int) -> list[Clip]:
     """Find the clips of a folder: each video, and each folder that holds pictures, itself included; or take one video.
 
+    Fewer than `count` pictures beside a video are no clip: they are passed over, and a line says so.
+
     Raises:
         DataError: no clips, clips with the same name, or clips with fewer than `count` frames: all in one line.
     """
@@ -85,22 +88,32 @@ def find_clips(place: Path, count: int) -> list[Clip]:
         return [Clip(name=plain(place.stem), video=place)]
     files = find_files(place, IMAGES | VIDEOS, "videos or folders of frames")
     folders: dict[PurePosixPath, list[Path]] = defaultdict(list)  # each in the natural order of `files`
-    clips = []
+    clips, strays = [], []
     for file in files:
         if file.suffix.lower() in VIDEOS:
             clips.append(Clip(name=_name(place, file.with_suffix("")), video=place / file))
         else:
             folders[file.parent].append(place / file)
-    clips += [Clip(name=_name(place, folder), frames=tuple(frames)) for folder, frames in folders.items()]
+    for folder in {clip.video.parent for clip in clips if clip.video is not None}:
+        beside = folders[PurePosixPath(folder.relative_to(place).as_posix())]
+        if len(beside) < count:
+            strays += [path.name for path in beside]
+            beside.clear()
+    clips += [Clip(name=_name(place, folder), frames=tuple(frames)) for folder, frames in folders.items() if frames]
     clips.sort(key=lambda clip: clip.name)
     problems = called_alike((clip.name for clip in clips), "clips")
     problems += [
-        f"the clip {clip.name} has {len(clip.frames)} frames"
+        f"the clip {clip.name} has {len(clip.frames)} frame{'s' * (len(clip.frames) > 1)}"
         for clip in clips
         if clip.video is None and len(clip.frames) < count
     ]
     if problems:
-        raise DataError(f"{place}: {summary(problems)}: each needs its own name and at least {count} frames")
+        raise DataError(
+            f"{place}: {summary(problems)}: each needs its own name and at least {count} frames; "
+            "move pictures that are no frames elsewhere"
+        )
+    if strays:
+        say(f"{place}: {len(strays)} pictures beside videos are passed over, too few for an average: {summary(strays)}")
     return clips
 
 
@@ -108,14 +121,19 @@ def clip_tasks(clip: Clip, split: str, *, count: int, light: Domain, blur: str) 
     """Yield the pairs of a clip in order, each from `count` frames; left-over frames at its end are dropped.
 
     Raises:
-        DataError: a video that cannot be decoded, breaks off, or has fewer than `count` frames.
+        DataError: a video that cannot be decoded, is damaged, or has fewer than `count` frames.
     """
     made: Iterator[Callable[[], dict[str, bytes]]]
     if clip.video is None:
-        starts = range(0, len(clip.frames) - count + 1, count)
-        made = (partial(_averaged, clip.frames[start : start + count], light, blur) for start in starts)
+        steps = [0, *(_step(*two) for two in pairwise(clip.frames))]
+        usual = min((step for step in steps if step > 0), default=0)
+        windows = (slice(start, start + count) for start in range(0, len(clip.frames) - count + 1, count))
+        made = (
+            partial(_averaged, replace(clip, frames=clip.frames[window]), steps[window], usual, light, blur)
+            for window in windows
+        )
     else:  # decoded and averaged here; only the encoding can move to another process
-        made = (partial(_encoded, blur, *images) for images in _windows(clip.video, count, light))
+        made = (partial(_encoded, blur, *window) for window in _windows(clip.name, clip.video, count, light))
     for number, encoded in enumerate(made, 1):
         yield PairTask(split=split, sequence=clip.name, frame=f"{number:06d}", encoded=encoded)
 
@@ -126,37 +144,41 @@ def count_pairs(clips: Iterable[Clip], count: int) -> int | None:
     return None if any(clip.video for clip in clips) else sum(len(clip.frames) // count for clip in clips)
 
 
-def _averaged(files: tuple[Path, ...], light: Domain, blur: str) -> dict[str, bytes]:
-    exposure = Exposure(len(files), light)
-    for path in files:
-        exposure.add(read_image(path), str(path))
-    return _encoded(blur, *exposure.images())
+def _averaged(clip: Clip, steps: list[int], usual: int, light: Domain, blur: str) -> dict[str, bytes]:
+    exposure, neighbours = Exposure(len(clip.frames), light), Neighbours(clip.name, "numbers", usual)
+    for path, step in zip(clip.frames, steps, strict=True):
+        image = read_image(path)
+        exposure.add(image, str(path))
+        neighbours.add(image, path.name, step)
+    return _encoded(blur, *exposure.images(), neighbours.doubts())
 
 
-def _windows(video: Path, count: int, light: Domain) -> Iterator[tuple[Image, Image]]:
-    capture = cv2.VideoCapture(str(video))
-    decoded, exposure = 0, Exposure(count, light)
-    try:
-        announced = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        while (frame := capture.read()[1]) is not None:
-            exposure.add(np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8), f"{video} frame {decoded + 1}")
-            decoded += 1
-            if exposure.added == count:
-                yield exposure.images()
-                exposure = Exposure(count, light)
-    finally:
-        capture.release()
-    if not decoded:
-        raise DataError(f"{video} is no video that OpenCV decodes, or a damaged one: save it as .mp4 (H.264)")
-    if decoded < LEAST_DECODED * announced:
-        raise DataError(f"{video} breaks off after {decoded} of {announced:.0f} frames: copy it again")
-    if decoded < count:
-        raise DataError(f"{video} has {decoded} frames: at least {count} are averaged")
+def _windows(clip: str, video: Path, count: int, light: Domain) -> Iterator[tuple[Image, Image, tuple[str, ...]]]:
+    number, before = 0, None
+    exposure, neighbours = Exposure(count, light), Neighbours(clip, "ms")
+    for number, frame in enumerate(read_video(video), 1):
+        exposure.add(frame.image, f"{video} frame {number}")
+        step = None if before is None or frame.seconds is None else 1000 * (frame.seconds - before)
+        neighbours.add(frame.image, f"frame {number}", step, frame.remark)
+        before = frame.seconds
+        if exposure.added == count:
+            yield *exposure.images(), neighbours.doubts()
+            exposure = Exposure(count, light)
+    if number < count:
+        raise DataError(f"{video} has {number} frames: at least {count} are averaged")
+
+
+def _step(one: Path, other: Path) -> int:
+    """How far the numbers of two names are apart; 0 if the names differ in more than a number."""
+    names = (natural(PurePosixPath(path.stem))[0] for path in (one, other))
+    first, second = next((pair for pair in zip(*names, strict=False) if pair[0] != pair[1]), ("", ""))
+    return second - first if isinstance(first, int) and isinstance(second, int) else 0
 
 
 def _name(place: Path, clip: PurePosixPath) -> str:
     return plain("_".join(clip.parts) or place.resolve().name)
 
 
-def _encoded(kind: str, blurred: Image, sharp: Image) -> dict[str, bytes]:
-    return {kind: encode_png(blurred), SHARP: encode_png(sharp)}
+def _encoded(kind: str, blurred: Image, sharp: Image, doubts: tuple[str, ...]) -> dict[str, bytes]:
+    files = {kind: encode_png(blurred), SHARP: encode_png(sharp)}
+    return DoubtfulPair(files, doubts) if doubts else files

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import cv2
 
+from banet.data.archives.safety import summary
 from banet.errors import ResourceError
-from banet.progress import OnProgress
+from banet.progress import OnProgress, say
 
 AHEAD = 2  # pairs per process that are started before they can be written
 
@@ -34,23 +35,41 @@ class PairTask:
     encoded: Callable[[], dict[str, bytes]]  # makes the pair: PNG files by kind of image; it can be pickled
 
 
+class DoubtfulPair(dict[str, bytes]):
+    """The PNG files of a pair by kind of image, with reasons why they may be no true pair."""
+
+    def __init__(self, files: dict[str, bytes], doubts: tuple[str, ...] = ()) -> None:
+        super().__init__(files)
+        self.doubts = doubts
+
+
 def write_pairs(
     tasks: Iterable[PairTask], add: Add, *, total: int | None = None, on_progress: OnProgress | None = None
 ) -> int:
     """Make pairs and add their files in the order of the tasks; return the number of pairs.
+
+    If some of them are doubtful, one line on standard error says how many and why.
 
     Raises:
         DataError: raised by a task.
         ResourceError: a process was killed.
     """
     workers = min(multiprocessing.cpu_count(), total or multiprocessing.cpu_count())
-    done = 0
+    done, doubtful, doubts = 0, 0, dict[str, None]()
     for task, images in _made(tasks, workers):
         for kind, content in images.items():
             add(f"{task.split}/{task.sequence}/{kind}/{task.frame}.png", content)
         done += 1
+        if isinstance(images, DoubtfulPair):
+            doubtful += 1
+            doubts |= dict.fromkeys(images.doubts)
         if on_progress is not None:
             on_progress(done, total)
+    if doubtful:
+        say(
+            f"warning: {doubtful} of {done} pairs may show what no camera sees: {summary(list(doubts))}: "
+            "average frames that follow each other, 120 or more a second"
+        )
     return done
 
 

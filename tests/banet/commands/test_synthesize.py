@@ -4,6 +4,7 @@ import multiprocessing
 import zipfile
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -22,7 +23,6 @@ RNG = np.random.default_rng(0)
 def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(multiprocessing, "cpu_count", lambda: 1)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("OPENCV_FFMPEG_LOGLEVEL", "-8")
     for i in range(4):
         write_image(Path(f"clips/clip/{i}.png"), RNG.integers(0, 256, (12, 16, 3), dtype=np.uint8))
     write_image(Path("photos/x.png"), RNG.integers(0, 256, (60, 60, 3), dtype=np.uint8))
@@ -39,6 +39,42 @@ def test_frames_become_what_the_fetch_stage_makes(capsys: pytest.CaptureFixture[
         for name in archive.namelist():
             assert Path(name).read_bytes() == archive.read(name)
         assert archive.namelist()[0] == "pairs/test/clip/blur/000001.png"
+
+
+def test_the_former_names_of_options_are_taken() -> None:
+    assert main(["synthesize", "clips", "new.zip", "--frames", "2", "--average-in", "linear"]) == 0
+    assert main(["synthesize", "clips", "pairs.zip", "--average", "2", "--light", "linear"]) == 0
+    with zipfile.ZipFile("new.zip") as new, zipfile.ZipFile("pairs.zip") as old:
+        assert [new.read(name) for name in new.namelist()] == [old.read(name) for name in old.namelist()]
+
+
+def test_frames_that_are_no_neighbours_are_told_here_and_by_the_fetch_stage(capsys: pytest.CaptureFixture[str]) -> None:
+    for folder, numbers in (("even", range(4)), ("jumps", (1, 2, 3, 9))):
+        for i in numbers:
+            write_image(Path("shots", folder, f"{i}.png"), np.full((12, 16, 3), 40, np.uint8))
+    assert main(["synthesize", "shots", "pairs", "--frames", "4"]) == 0
+    split = CustomSplit(frames="shots", average=4)
+    write_custom(Benchmark(name="pairs", layout="frames", splits={"test": split}), Path("fetched.zip"))
+    said, fetched = capsys.readouterr().err.splitlines()
+    assert said == fetched
+    assert said.startswith("warning: 1 of 2 pairs ")
+    assert "jumps: 3.png and 9.png are 6 numbers apart, others 1" in said
+
+
+@pytest.mark.parametrize("out", ["pairs", "pairs.zip"])
+def test_a_video_that_fails_late_leaves_nothing(out: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with av.open("film.avi", "w") as film:
+        stream = film.add_stream("ffv1", rate=30)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "bgr0"
+        for _ in range(30):
+            image = RNG.integers(0, 256, (48, 64, 3), dtype=np.uint8)
+            film.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="bgr0")))
+        film.mux(stream.encode())
+    content = Path("film.avi").read_bytes()
+    Path("film.avi").write_bytes(content[: len(content) * 3 // 4])
+    assert main(["synthesize", "film.avi", out, "--frames", "3"]) == 2
+    assert "film.avi is damaged" in capsys.readouterr().err
+    assert not [path.name for path in Path().iterdir() if "pairs" in path.name]
 
 
 def test_photographs_become_what_the_fetch_stage_makes() -> None:
@@ -76,7 +112,7 @@ def test_photographs_become_what_the_fetch_stage_makes() -> None:
         (["photos", "out", "--average-in", "linear"], "--average-in linear is for frames: add --frames N"),
         (["clips", "out", "--frames", "2", "--seed", "0"], "--seed 0 is for photographs: leave out --frames"),
         (["text.mp4", "out"], "text.mp4 is a video: say how many frames are averaged, --frames 11"),
-        (["text.mp4", "out", "--frames", "2"], "text.mp4 is no video that OpenCV decodes"),
+        (["text.mp4", "out", "--frames", "2"], "text.mp4 is no video, or a damaged one"),
         (["clips", "photos", "--frames", "2"], "photos is there already: name a new folder or .zip, or remove it"),
         (["clips", "text.mp4", "--frames", "2"], "text.mp4 is there already"),
         (["nowhere", "text.mp4"], "text.mp4 is there already"),  # before anything is read

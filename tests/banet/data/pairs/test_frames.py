@@ -1,13 +1,16 @@
 """Averages of frames: against the formula, the middle frame, videos, and what is refused."""
 
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
 
 from banet.data.images.codec import decode, write_image
 from banet.data.pairs.frames import Clip, Exposure, clip_tasks, count_pairs, find_clips
+from banet.data.pairs.pair_writer import DoubtfulPair
 from banet.errors import DataError
 from banet.image import Image
 
@@ -29,6 +32,10 @@ def write_video(path: Path, images: list[Image]) -> None:
     for image in images:
         writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     writer.release()
+
+
+def pairs(clip: Clip, count: int) -> list[dict[str, bytes]]:
+    return [task.encoded() for task in clip_tasks(clip, "train", count=count, light="encoded", blur="blur")]
 
 
 def exposed(images: list[Image], light: str) -> tuple[Image, Image]:
@@ -104,7 +111,9 @@ def test_short_clips_and_names_that_meet_are_refused_together(tmp_path: Path) ->
     write_frames(tmp_path / "a_b", some_frames(3))
     with pytest.raises(DataError) as caught:
         find_clips(tmp_path, 3)
-    assert "2 clips are called a_b; the clip a_b has 2 frames: each needs" in str(caught.value)
+    assert "2 clips are called a_b; the clip a_b has 2 frames: each needs its own name and at least 3 frames" in str(
+        caught.value
+    )
 
 
 def test_frames_of_two_sizes_are_refused(tmp_path: Path) -> None:
@@ -114,19 +123,61 @@ def test_frames_of_two_sizes_are_refused(tmp_path: Path) -> None:
         task.encoded()
 
 
-def test_videos_that_do_not_decode_break_off_or_are_short_are_refused(tmp_path: Path) -> None:
-    def pairs(path: Path) -> list[object]:
-        clip = Clip(name="clip", video=path)
-        return list(clip_tasks(clip, "train", count=5, light="encoded", blur="blur"))
-
+def test_a_video_that_is_short_or_no_video_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("no video")
-    with pytest.raises(DataError, match=r"text\.mp4 is no video that OpenCV decodes"):
-        pairs(tmp_path / "text.mp4")
+    with pytest.raises(DataError, match=r"text\.mp4 is no video"):
+        pairs(Clip(name="clip", video=tmp_path / "text.mp4"), 5)
     write_video(tmp_path / "short.avi", some_frames(4))
     with pytest.raises(DataError, match=r"short\.avi has 4 frames: at least 5 are averaged"):
-        pairs(tmp_path / "short.avi")
-    write_video(tmp_path / "cut.avi", some_frames(40))
-    content = (tmp_path / "cut.avi").read_bytes()
-    (tmp_path / "cut.avi").write_bytes(content[: len(content) // 2])
-    with pytest.raises(DataError, match=r"cut\.avi breaks off after \d+ of 40 frames"):
-        pairs(tmp_path / "cut.avi")
+        pairs(Clip(name="clip", video=tmp_path / "short.avi"), 5)
+
+
+def test_pictures_beside_a_video_are_passed_over_where_they_are_too_few(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in ("", "day"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        write_video(tmp_path / folder / "film.avi", some_frames(4))
+        write_frames(tmp_path / folder, some_frames(2), start=1)
+    write_frames(tmp_path / "still", some_frames(3))
+    assert [clip.name for clip in find_clips(tmp_path, 3)] == ["day_film", "film", "still"]
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "4 pictures beside videos are passed over" in error
+    assert "f_1.png" in error
+    assert [clip.name for clip in find_clips(tmp_path / "day", 2)] == ["day", "film"]
+
+
+def test_numbers_that_jump_and_frames_that_differ_are_doubtful(tmp_path: Path) -> None:
+    still = some_frames(1) * 7
+    for number, image in zip([47, 50, 53, 62, 65, 68, 71], still, strict=True):
+        write_image(tmp_path / "still" / f"f_{number:06d}.png", image)
+    first, second = pairs(find_clips(tmp_path / "still", 3)[0], 3)
+    assert not isinstance(first, DoubtfulPair)  # every third frame, evenly
+    assert not isinstance(second, DoubtfulPair)
+    (jump,) = pairs(find_clips(tmp_path / "still", 4)[0], 4)
+    assert isinstance(jump, DoubtfulPair)
+    assert jump.doubts == ("still: f_000053.png and f_000062.png are 9 numbers apart, others 3",)
+    for number, level in enumerate((0, 255)):
+        write_image(
+            tmp_path / "photos" / f"{number}.png", np.pad(np.full((9, 9, 3), level, np.uint8), ((5,), (5,), (0,)))
+        )
+    (unlike,) = pairs(find_clips(tmp_path / "photos", 2)[0], 2)
+    assert isinstance(unlike, DoubtfulPair)
+    assert "0.png and 1.png are too different (" in unlike.doubts[0]
+
+
+def test_a_gap_in_the_times_of_a_video_is_doubtful(tmp_path: Path) -> None:
+    image = some_frames(1)[0]
+    with av.open(str(tmp_path / "gaps.mkv"), "w") as out:
+        stream = out.add_stream("ffv1", rate=100)
+        stream.height, stream.width, stream.pix_fmt = 24, 32, "bgr0"
+        for number in (0, 1, 2, 3, 4, 8, 9, 10):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="bgr0")
+            frame.pts, frame.time_base = number, Fraction(1, 100)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode())
+    even, gap = pairs(find_clips(tmp_path, 4)[0], 4)
+    assert not isinstance(even, DoubtfulPair)
+    assert isinstance(gap, DoubtfulPair)
+    assert gap.doubts == ("gaps: frame 5 and frame 6 are 40 ms apart, others 10",)

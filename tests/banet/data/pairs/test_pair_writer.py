@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from banet.data.pairs.pair_writer import PairTask, add_to_folder, add_to_zip, write_pairs
+from banet.data.pairs.pair_writer import DoubtfulPair, PairTask, add_to_folder, add_to_zip, write_pairs
 from banet.errors import DataError, ResourceError
 
 
@@ -19,7 +19,8 @@ def made(frame: str, fault: str) -> dict[str, bytes]:
         os.kill(os.getpid(), signal.SIGKILL)
     if fault:
         raise DataError(f"{frame} is {fault}")
-    return {"blur": frame.encode(), "sharp": b"s"}
+    files = {"blur": frame.encode(), "sharp": b"s"}
+    return DoubtfulPair(files, (f"frame {int(frame) % 7} jumps",)) if int(frame) % 2 else files
 
 
 def task(frame: str, fault: str = "") -> PairTask:
@@ -73,3 +74,18 @@ def test_a_killed_process_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(multiprocessing, "cpu_count", lambda: 2)
     with pytest.raises(ResourceError, match="a process that makes pairs was killed: check that memory suffices"):
         write_pairs([task("1"), task("2", fault="killed"), task("3")], add_to_folder(tmp_path))
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_doubtful_pairs_are_written_and_told_once(
+    processes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(multiprocessing, "cpu_count", lambda: processes)
+    assert write_pairs([task(str(i)) for i in range(18)], add_to_folder(tmp_path)) == 18
+    assert len(list(tmp_path.rglob("*.png"))) == 36
+    error = capsys.readouterr().err
+    assert error.startswith("warning: 9 of 18 pairs may show what no camera sees: frame 1 jumps; frame 3 jumps; ")
+    assert "; and 2 more: " in error
+    assert error.count("\n") == 1
+    write_pairs([task("2")], add_to_folder(tmp_path))
+    assert capsys.readouterr().err == ""
