@@ -25,7 +25,8 @@ METHOD = "read_deployment_by_name"
 def setup_environment(*, ctx: HookContext) -> None:
     """Let both clients of Prefect take a name without a slash as that of both the flow and the deployment."""
     accept_short_names(CLIENTS)
-    if {"worker", "deployment"} & set(sys.argv[1:2]) and {"start", "run"} & set(sys.argv[2:3]):
+    words = [word for word in sys.argv[1:] if not word.startswith("-")]
+    if words[:2] in (["worker", "start"], ["deployment", "run"]):
         for line in running(Path.cwd()):
             print(f"a new run will wait: {line}", file=sys.stderr)  # noqa: T201
 
