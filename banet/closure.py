@@ -16,6 +16,7 @@ CHANGES_NOTHING = {  # files that change no result, with the reason
     Path("banet/__init__.py"): "public names, resolved on first use",
     Path("banet/closure.py"): "which code counts, not the result",
     Path("banet/errors.py"): "names of errors",
+    Path("banet/model/__init__.py"): "public names, resolved on first use",
     Path("banet/files.py"): "how files are written, not their content",
     Path("banet/parsing.py"): "values are read unchanged or refused",
     Path("banet/progress.py"): "progress bars",

@@ -1,6 +1,9 @@
 """Ray: connecting to it, spreading work over its cores, and errors from its workers."""
 
 import logging
+import os
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -19,20 +22,30 @@ R = TypeVar("R")
 
 # Ray stops workers that were idle for a second, and the trainer would wait seconds for new ones to import torch.
 OWN_CLUSTER = {"idle_worker_killing_time_threshold_ms": 3_600_000}
+# What watches for nodes and drivers that a cloud takes back has nothing to watch in a cluster of one driver's own.
+OWN_TRAINING = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0", "RAY_TRAIN_ENABLE_STATE_ACTOR_RECONCILIATION": "0"}
+ADDRESS = "RAY_ADDRESS"
 
 
 def start_ray() -> None:
     """Connect to the cluster that RAY_ADDRESS names or that `ray start` runs here, else start one for this process.
 
     Raises:
-        ServiceError: the cluster does not answer.
+        ServiceError: the cluster does not answer, or none can be started.
     """
     if not ray.is_initialized():
         quiet = ray.LoggingConfig(log_level="ERROR")  # we report progress ourselves
-        try:
-            ray.init(include_dashboard=False, logging_level="ERROR", logging_config=quiet, _system_config=OWN_CLUSTER)
-        except ValueError:  # a cluster is running, with its own settings
-            _connect(quiet)
+        with _our_signals():
+            try:
+                ray.init(
+                    include_dashboard=False, logging_level="ERROR", logging_config=quiet, _system_config=OWN_CLUSTER
+                )
+                os.environ.update(OWN_TRAINING | os.environ)
+            except ValueError:  # a cluster is running, with its own settings
+                _connect(quiet)
+            except Exception as error:  # Ray raises no other class where its processes do not come up in time
+                reason = " ".join(str(error).split())
+                raise ServiceError(f"Ray does not start here ({reason}): run the same command again later") from None
         token = Path.home() / ".ray" / "auth_token"  # readable for all, while Ray listens on all interfaces
         if token.is_file():
             token.chmod(0o600)
@@ -44,6 +57,42 @@ def _connect(logging: ray.LoggingConfig) -> None:
     except ConnectionError as error:
         reason = " ".join(str(error).split())
         raise ServiceError(f"the Ray cluster does not answer ({reason}): check RAY_ADDRESS") from None
+
+
+@contextmanager
+def _our_signals() -> Iterator[None]:
+    """Keep this process's handlers of signals: Ray sets its own, whose C++ part prints a stack trace."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except SystemExit:  # of Ray's own handler, while it starts
+        raise KeyboardInterrupt from None
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+@contextmanager
+def this_cluster_alone() -> Iterator[None]:
+    """Let Ray Train's actors find the cluster of this process where several run on one machine.
+
+    They look for it by RAY_ADDRESS, which Ray Train does not pass on by itself; without its private list of the
+    variables that it does, their complaints about several clusters come back, and nothing else.
+    """
+    try:
+        from ray.train.v2._internal.constants import ENV_VARS_TO_PROPAGATE
+    except ImportError:
+        pass
+    else:
+        ENV_VARS_TO_PROPAGATE.add(ADDRESS)
+    before = os.environ.get(ADDRESS)
+    os.environ[ADDRESS] = ray.get_runtime_context().gcs_address
+    try:
+        yield
+    finally:
+        del os.environ[ADDRESS]
+        os.environ.update({ADDRESS: before} if before is not None else {})
 
 
 def quiet_ray_data() -> ray.data.DataContext:

@@ -23,14 +23,24 @@ from typing import Any
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterDeploymentId,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture, wait
 from prefect.states import Completed, Failed
 
 from banet.errors import BanetError, ConfigError
 from pipelines.graph import Graph, read_graph
+from pipelines.running import running
 
 REFUSED = "Refused"  # the failed state of a stage that would fail again: bad input, or an error of DVC itself
+STOPPED = tuple(128 + number for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM))  # by somebody, on purpose
 RETRY_DELAY_S = 10
 TERMINATION_GRACE_S = 5.0  # from SIGTERM to SIGKILL; Prefect itself kills a cancelled flow after 30 s
 
@@ -51,6 +61,8 @@ def train_banet(stages: list[str] | None = None, force: bool = False) -> State[N
             graph = graph.upstream(stages)
     except ConfigError as error:
         return Failed(message=f"error: {error}")
+    for line in _left_behind():
+        get_run_logger().warning(line)
     groups = ProcessGroups()
     try:
         ended = _run_all(graph, force=force, groups=groups)
@@ -62,6 +74,32 @@ def train_banet(stages: list[str] | None = None, force: bool = False) -> State[N
         telling = [state for state in unfinished if state.is_final()] or unfinished
         return Failed(message="; ".join(state.message or state.name or "failed" for state in telling))
     return Completed(message=f"{len(graph.stages)} stages are up to date")
+
+
+def _left_behind() -> list[str]:
+    """Say what earlier runs left: stages that still run in this checkout, and runs whose worker or machine ended."""
+    lines, context = running(Path.cwd()), FlowRunContext.get()
+    this = context.flow_run if context else None
+    if this is not None and this.deployment_id is not None:
+        with get_client(sync_client=True) as client:
+            lines += left_in_prefect(client, this)
+    return lines
+
+
+def left_in_prefect(client: SyncPrefectClient, this: FlowRun) -> list[str]:
+    """Return a line for each other run of this run's deployment, which has but one place, that seems to be running."""
+    runs = client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(
+            deployment_id=FlowRunFilterDeploymentId(any_=[this.deployment_id] if this.deployment_id else []),
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING])),
+        )
+    )
+    return [
+        f"Prefect says that the run {run.name} is running, since {run.start_time:%Y-%m-%d %H:%M:%S %Z}, but its worker "
+        f"or machine ended, or this run would wait for it; `prefect flow-run delete {run.id}` removes it"
+        for run in runs
+        if run.id != this.id
+    ]
 
 
 def _run_all(graph: Graph, *, force: bool, groups: "ProcessGroups") -> list[State[Any]]:
@@ -191,7 +229,9 @@ def judge(lines: Sequence[str], dvc_status: int) -> Outcome:
         return Outcome(succeeded=True, line="", worth_a_retry=False)
     own = [line for line in lines if line.startswith("error: ")]  # of the stage
     dvc = [line for line in lines if line.startswith("ERROR: ")]
+    if dvc and dvc[-1].endswith(":"):  # a lock: who holds it is on the next line
+        dvc += [" ".join((dvc[-1], *lines[lines.index(dvc[-1]) + 1 :][:1]))]
     line = (own or dvc or [f"error: dvc ended with status {dvc_status}"])[-1]
     exits = [found for text in lines if (found := re.search(r", exited with (-?\d+)$", text))]  # none: nothing was run
-    bad_input = not exits or int(exits[-1][1]) == BanetError.exit_status
-    return Outcome(succeeded=False, line=line, worth_a_retry=not bad_input)
+    final = (BanetError.exit_status, *STOPPED)
+    return Outcome(succeeded=False, line=line, worth_a_retry=bool(exits) and int(exits[-1][1]) not in final)

@@ -1,15 +1,21 @@
 """A Prefect plugin: inside this project, `prefect deployment run train-banet` means train-banet/train-banet.
 
+It also says which stages run here when a worker or a run is started: a new run waits for what is left behind.
+
 Prefect asks for FLOW/DEPLOYMENT. Its plugin hook is public, but the clients that look up a deployment are not: if a
 later Prefect moves them, this plugin does nothing, and the long form still works. `prefect.toml` enables the plugin.
 """
 
 import functools
+import sys
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from prefect.plugins import HookContext, register_hook
+
+from pipelines.running import running
 
 CLIENTS = "prefect.client.orchestration._deployments.client"
 METHOD = "read_deployment_by_name"
@@ -19,6 +25,10 @@ METHOD = "read_deployment_by_name"
 def setup_environment(*, ctx: HookContext) -> None:
     """Let both clients of Prefect take a name without a slash as that of both the flow and the deployment."""
     accept_short_names(CLIENTS)
+    words = [word for word in sys.argv[1:] if not word.startswith("-")]
+    if words[:2] in (["worker", "start"], ["deployment", "run"]):
+        for line in running(Path.cwd()):
+            print(f"a new run will wait: {line}", file=sys.stderr)  # noqa: T201
 
 
 def accept_short_names(module_name: str) -> None:

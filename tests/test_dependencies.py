@@ -13,7 +13,7 @@ from banet.closure import CHANGES_NOTHING, ROOT, closure, code_digests, deciding
 from banet.train.identity import WORKER
 
 PARAMS = "reads params.yaml: what a stage takes of it is a parameter of DVC"
-EVERYWHERE = {"pipelines/stages/entrypoint.py": "how a stage is called"}
+EVERYWHERE = {"pipelines/stages/entrypoint.py": "how a stage is called", "pipelines/running.py": "that it runs once"}
 STORE = "where runs and versions are kept: a version's digest is checked when it is pulled"
 ROWS = "how a benchmark's rows are read, not what they are: the shards are a dependency"
 NOT_DECIDING = {  # by stage: files, or folders with all below, and why an edit changes no result of this stage
@@ -126,25 +126,55 @@ def test_comments_and_docstrings_are_no_code(tmp_path: Path, monkeypatch: pytest
     assert digest('"""Nothing but text."""\n') == {}
 
 
-def test_caches_inside_a_dependency_change_no_stage(tmp_path: Path) -> None:
-    """Importing a module writes `__pycache__` beside it, which DVC would count as a change without `.dvcignore`."""
-    room = tmp_path / "room"
-    room.mkdir()
-    (room / "module.py").write_text("value = 1\n")
+LITTER = [
+    *("notes.py~", ".module.py.swp", ".module.py.swo", ".#module.py", "#module.py#", "module.py.orig", ".DS_Store"),
+    *("._module.py", ".ipynb_checkpoints/module-checkpoint.py", ".mypy_cache/x.json", ".ruff_cache/x", ".nfs0001"),
+    *(".pytest_cache/x", ".idea/x.xml", ".coverage.host.1", "banet.egg-info/PKG-INFO", "Thumbs.db"),
+]
+IMPORT_EVERYTHING = """
+import importlib, pathlib, sys
+sys.dont_write_bytecode, sys.pycache_prefix = False, None
+for file in sorted(pathlib.Path().glob("[bp]*/**/*.py")):
+    importlib.import_module(".".join(file.with_suffix("").parts).removesuffix(".__init__"))
+"""
+
+
+def test_a_second_repro_after_importing_everything_runs_nothing(tmp_path: Path) -> None:
+    """Python writes `__pycache__` into the folders that stages depend on, and people's tools leave litter there.
+
+    The stages are those of `dvc.yaml` with their dependencies of code; a command that only makes the outputs replaces
+    each one's own, and the code does nothing when it is imported.
+    """
+    whole = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    code = {stage: dependencies(stage) for stage in whole}
+    for entry in {entry for entries in code.values() for entry in entries}:
+        for file in (ROOT / entry).rglob("*.py") if (ROOT / entry).is_dir() else [ROOT / entry]:
+            copy = tmp_path / file.relative_to(ROOT)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_text("")
     (tmp_path / ".dvcignore").write_bytes((ROOT / ".dvcignore").read_bytes())
-    stage = {"cmd": "echo done > out.txt", "deps": ["room"], "outs": ["out.txt"]}
-    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"one": stage}}))
-    env = os.environ | {"DVC_NO_ANALYTICS": "1"}
+    stages = {
+        stage: {"cmd": f"echo {stage} > {stage}.txt", "deps": code[stage], "outs": [f"{stage}.txt"]} for stage in code
+    }
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    env |= {"DVC_NO_ANALYTICS": "1"}
 
-    def dvc(*arguments: str) -> str:
-        command = [sys.executable, "-m", "dvc", *arguments]
-        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True).stdout
+    def run(*command: str) -> str:
+        done = subprocess.run(
+            [sys.executable, *command], cwd=tmp_path, env=env, capture_output=True, text=True, check=True
+        )
+        return done.stdout
 
-    dvc("init", "--no-scm", "--quiet")
-    dvc("repro", "--quiet")
-    code = "import sys; sys.dont_write_bytecode = False; sys.pycache_prefix = None; import room.module"
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, env=env | {"PYTHONDONTWRITEBYTECODE": ""})
-    assert (room / "__pycache__").is_dir()
-    assert dvc("status").strip() == "Data and pipelines are up to date."
-    (room / "module.py").write_text("value = 2\n")
-    assert "modified" in dvc("status")
+    run("-m", "dvc", "init", "--no-scm", "--quiet")
+    assert run("-m", "dvc", "repro").count("Running stage") == len(STAGES)
+    run("-c", IMPORT_EVERYTHING)
+    rooms = {file.parent for file in tmp_path.glob("[bp]*/**/*.py")}
+    assert [room for room in rooms if not (room / "__pycache__").is_dir()] == []
+    for name in (name for room in rooms for name in (room / litter for litter in LITTER)):
+        name.parent.mkdir(exist_ok=True)
+        name.write_text("litter")
+    again = run("-m", "dvc", "repro")
+    assert (again.count("Running stage"), again.count("didn't change, skipping")) == (0, len(STAGES))
+    (tmp_path / "banet/model/network.py").write_text("value = 2\n")
+    assert "banet/model" in run("-m", "dvc", "status")

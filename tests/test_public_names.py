@@ -1,6 +1,8 @@
 """The names that other people's programs lean on."""
 
 import inspect
+import subprocess
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -10,6 +12,7 @@ import torch
 import banet
 import banet.losses
 import banet.metrics
+import banet.model
 
 FUNCTIONS: dict[str, tuple[Callable[..., object], list[str]]] = {
     "restore": (banet.restore, ["model", "image"]),
@@ -72,3 +75,17 @@ def test_scores_and_losses_give_what_is_promised() -> None:
     for loss in (banet.losses.charbonnier, banet.losses.fft_l1, banet.losses.total_loss):
         assert loss(x, y).shape == ()
     assert banet.total_loss is banet.losses.total_loss
+
+
+def test_the_network_s_room_gives_its_names_without_importing_torch() -> None:
+    names = "BANet, BANetConfig, BlurAwareModule, export_checkpoint, import_checkpoint, load_weights, save_weights"
+    code = f"""
+import sys, banet.model
+assert "torch" not in sys.modules
+from banet.model import {names}, weights_digest, with_local_strips
+from banet.model.network import BANet as same
+assert BANet is same
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+    with pytest.raises(AttributeError, match=r"module 'banet.model' has no attribute 'with_winograd'"):
+        banet.model.with_winograd  # noqa: B018

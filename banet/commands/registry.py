@@ -6,7 +6,9 @@ import tempfile
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
 
 from banet.errors import ConfigError, ModelError
 
@@ -80,7 +82,7 @@ def promote(name: str, version: str, /, *, reason: str) -> None:
     print(f"{chosen.name}: version {chosen.version} is the champion{instead}")
 
 
-def register(folder: Path, /, *, name: str) -> None:
+def register(folder: Path, /, *, name: Annotated[str, Parameter(alias="--as")]) -> None:
     """Make the weights in a folder a version of a registered model.
 
     For example:

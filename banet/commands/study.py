@@ -18,8 +18,8 @@ study = App(name="study", version_flags=())
 @study.default
 def ask(
     *,
-    first: Path,
-    second: Path,
+    first: Annotated[Path, Parameter(alias="--a")],
+    second: Annotated[Path, Parameter(alias="--b")],
     out: Path,
     input: Path | None = None,
     port: Annotated[int, Parameter(validator=validators.Number(gte=1, lte=65535))] | None = None,

@@ -42,15 +42,17 @@ def info(
     print(f"{source}\n{costs}")
 
 
-def import_checkpoint(file: Path, out: Path, /) -> None:
-    """Make a model of a checkpoint that the authors released.
+def import_checkpoint(file: Path, out: Path, /, *, key: str | None = None) -> None:
+    """Make a model of a checkpoint that the authors released, or that their code has trained.
 
     For example:
       banet import-checkpoint BANet.pth models/released
+      banet import-checkpoint net_g_latest.pth models/trained --key params
 
     Args:
-        file: the .pth file; nothing in it is unpickled but weights.
+        file: of torch.save (.pth, .pt, .ckpt) or .safetensors; nothing in it is unpickled but weights.
         out: a new folder for weights and configuration.
+        key: which weights, where the file holds several; by default averaged ones such as params_ema.
     """
     from banet.files import whole_folder
     from banet.model import checkpoint
@@ -58,14 +60,16 @@ def import_checkpoint(file: Path, out: Path, /) -> None:
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ModelError(f"{out} is there already: name a new folder, or remove it first")
-    network = checkpoint.import_checkpoint(file)
+    said: list[str] = []
+    network = checkpoint.import_checkpoint(file, key=key, on_message=said.append)
     try:
         with whole_folder(out) as folder:
             digest = save_weights(network, folder)
     except OSError as error:
         raise ModelError(f"{out} cannot be written ({error.strerror}): name another folder") from None
     config = network.config
-    print(f"{out}: {config.name}, {config.modules} modules of {config.channels} channels, digest {digest[:12]}")
+    result = f"{out}: {config.name}, {config.modules} modules of {config.channels} channels, digest {digest[:12]}"
+    print(result, *said, sep="\n")
 
 
 def export_checkpoint(model: str, file: Path, /) -> None:

@@ -5,12 +5,9 @@ and the output channels of the last, once, here, saves reversing every image.
 """
 
 import io
-import re
-import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from pickle import UnpicklingError  # raised by torch.load when it refuses a file; nothing is unpickled with it
 from typing import Any
 
 import torch
@@ -18,6 +15,7 @@ from torch import Tensor
 
 from banet.errors import ConfigError, ModelError
 from banet.files import write_atomically
+from banet.model.checkpoint_file import read_tensors
 from banet.model.network import BANet
 from banet.model.network_config import BANetConfig
 from banet.model.weights import require_finite, require_same_tensors
@@ -58,10 +56,7 @@ _RELEASED = (BANetConfig(), BANetConfig(name="banet_plus", channels=192, fusion_
 _RELEASED_WIRING = ("attention", "content", "kernels", "fusion_kernel", "strip_windows")  # at BANetConfig's defaults
 _REMEDY = f"take a released checkpoint of BANet or BANet+ (the widths are read from {', '.join(_WIDTHS.values())})"
 
-_PREFIX = "module."  # left by DataParallel
-_STATES = ("model_state", "model_state_dict", "state_dict")  # where a whole training state keeps the weights
-_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
-_MAGIC = (b"PK\x03\x04", b"\x80")  # of a zip archive (torch 1.6 and later) and of a pickle (before)
+_PREFIX = "module."  # of DataParallel, as in the released files
 
 
 def released_names(modules: int) -> dict[str, str]:
@@ -77,16 +72,23 @@ def released_names(modules: int) -> dict[str, str]:
     }
 
 
-def import_checkpoint(file: Path) -> BANet:
-    """Read a released `.pth` file, in evaluation mode, on the CPU, for RGB.
+def import_checkpoint(
+    file: Path, *, key: str | None = None, on_message: Callable[[str], None] = lambda line: None
+) -> BANet:
+    """Read a checkpoint with the released names, in evaluation mode, on the CPU, for RGB.
 
-    Names may carry the prefix ``module.``; a whole training state with the weights under ``model_state`` is read too.
-    The configuration is read from the tensors' shapes. Weights in float16, bfloat16 or float64 become float32.
+    The weights may be nested in a training state, and their names may carry prefixes of DataParallel, torch.compile and
+    the like. The configuration is read from the tensors' shapes. Weights in other float types become float32.
+
+    Args:
+        file: of torch.save, or safetensors.
+        key: which weights, where the file holds several, e.g. params_ema; by default averaged ones, else the first.
+        on_message: called with a line that says which weights were taken, unless the file holds nothing else.
 
     Raises:
         ModelError: the file cannot be read, holds code, or its tensors are not those of a released network.
     """
-    tensors = _tensors(_load(file), file)
+    tensors = read_tensors(file, key, on_message)
     config = _read_config(tensors, file)
     with torch.device("meta"):  # shapes alone: the values come from the file
         model = BANet(config)
@@ -121,48 +123,6 @@ def export_checkpoint(model: BANet, file: Path) -> None:
         write_atomically(file, content.getvalue())
     except OSError as error:
         raise ModelError(f"{file} cannot be written ({error.strerror}): name another file") from None
-
-
-def _load(file: Path) -> object:
-    try:
-        with file.open("rb") as stream:
-            start = stream.read(4)
-    except OSError as error:
-        raise ModelError(f"{file} cannot be read ({error.strerror}): name a released .pth file") from None
-    if not start.startswith(_MAGIC):
-        raise ModelError(f"{file} is not a PyTorch checkpoint: name a released .pth file")
-    try:
-        with warnings.catch_warnings(action="ignore"):  # about the file's age and kind; what matters is checked below
-            return torch.load(file, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
-        found = re.search(r"GLOBAL ([\w.]+)", str(error))
-        what = f" ({found[1]})" if found else ""
-        raise ModelError(
-            f"{file} holds code or Python objects{what}, so it was refused and nothing of it ran: "
-            "get the weights alone, saved with torch.save(model.state_dict(), file)"
-        ) from None
-    except Exception:  # any bytes may follow the first four: torch's reader fails in many ways
-        raise ModelError(f"{file} is cut off, damaged or not a PyTorch checkpoint: fetch it again") from None
-
-
-def _tensors(content: object, file: Path) -> dict[str, Tensor]:
-    """The tensors of the state dict in the file, their names without the prefix."""
-    if isinstance(content, Mapping):
-        content = next((content[key] for key in _STATES if isinstance(content.get(key), Mapping)), content)
-    if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
-        raise ModelError(f"{file} holds no tensors by name: save the weights with torch.save(model.state_dict(), file)")
-    tensors: dict[str, Tensor] = {}
-    for key, value in content.items():
-        name = str(key).removeprefix(_PREFIX)
-        if name in tensors:
-            raise ModelError(f"{file} holds {name} twice, with and without {_PREFIX}: keep one of the two")
-        if not isinstance(value, Tensor):
-            raise ModelError(f"{file}: {name} is of type {type(value).__name__}, not a tensor: save the weights alone")
-        if value.dtype not in _DTYPES or value.layout is not torch.strided or value.device.type != "cpu":
-            kind = f"{value.dtype}, {value.layout}, on {value.device}".replace("torch.", "")
-            raise ModelError(f"{file}: {name} is a tensor of another kind ({kind}): save the weights as plain float32")
-        tensors[name] = value.detach()
-    return tensors
 
 
 def _read_config(tensors: Mapping[str, Tensor], file: Path) -> BANetConfig:

@@ -1,6 +1,8 @@
 """A model on disk: a folder with `model.safetensors` and `config.json`. Nothing is ever unpickled."""
 
 import json
+import os
+import shlex
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +18,8 @@ from banet.model.digest import CONFIG, WEIGHTS, read_part, weights_digest
 from banet.model.network import BANet
 from banet.model.network_config import BANetConfig
 from banet.parsing import parse
+
+_CHECKPOINTS = (".pth", ".pth.tar", ".pt", ".ckpt", ".bin", ".safetensors")
 
 
 def save_weights(model: BANet, folder: Path) -> str:
@@ -34,7 +38,11 @@ def load_weights(folder: Path) -> BANet:
         ModelError: a file is missing or damaged, or its tensors do not fit the configuration or are not finite.
     """
     try:
-        values = json.loads(read_part(folder, CONFIG))
+        config = read_part(folder, CONFIG)
+    except ModelError as error:
+        raise _no_model(folder) or error from None
+    try:
+        values = json.loads(config)
     except ValueError as error:
         raise ModelError(f"{folder / CONFIG} is not JSON ({error}): write the model again") from None
     model = BANet(parse(BANetConfig, values, where=str(folder / CONFIG)))
@@ -47,6 +55,20 @@ def load_weights(folder: Path) -> BANet:
     require_finite(tensors, folder / WEIGHTS)
     model.load_state_dict(tensors)
     return model.eval()
+
+
+def _no_model(folder: Path) -> ModelError | None:
+    """Say what to do where a checkpoint or another file stands in the place of a model folder."""
+    is_file = os.path.isfile(folder)  # noqa: PTH113  # Path's raises where a parent may not be entered
+    files = [folder] if is_file else sorted(folder.glob("*"))
+    found = next((file for file in files if file.name.endswith(_CHECKPOINTS) and file.name != WEIGHTS), None)
+    if found:
+        command = f"banet import-checkpoint {shlex.quote(str(found))} NEW_FOLDER"
+        return ModelError(f"{found} is a checkpoint, not yet a model: `{command}` makes one, then name NEW_FOLDER")
+    if is_file:
+        remedy = f"name its folder, {folder.parent}" if folder.name in (CONFIG, WEIGHTS) else "name such a folder"
+        return ModelError(f"{folder} is a file, and a model is a folder with {CONFIG} and {WEIGHTS}: {remedy}")
+    return None
 
 
 def require_same_tensors(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], file: Path, *, remedy: str) -> None:

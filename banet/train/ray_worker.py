@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -26,7 +27,7 @@ from banet.model.network import BANet
 from banet.model.network_config import BANetConfig
 from banet.model.weights import load_weights
 from banet.parsing import parse
-from banet.ray_session import errors_as_themselves, start_ray
+from banet.ray_session import errors_as_themselves, start_ray, this_cluster_alone
 from banet.train.loop import Training, TrainingProgress, best_model, fit
 from banet.train.plan import PlannedPhase, plan
 
@@ -82,7 +83,7 @@ def launch(
     """
     start_ray()
     require_resources(job.cluster)
-    trainer = ray.train.torch.TorchTrainer(
+    trainer = _Trainer(
         train_worker,
         train_loop_config=asdict(job),
         scaling_config=ray.train.ScalingConfig(
@@ -100,13 +101,22 @@ def launch(
             logging_config=ray.train.LoggingConfig(log_level="ERROR"),
         ),
     )
-    with errors_as_themselves():
+    with errors_as_themselves(), this_cluster_alone():
         result = trainer.fit()
     with result.checkpoint.as_directory() as folder:
         state = torch.load(Path(folder) / STATE, map_location="cpu", weights_only=True)
     best = state["best"]
     model = best_model(state, BANet(job.model))
     return TrainingResult(model=model, best_step=best["step"], best_psnr=best["psnr"], steps=state["step"])
+
+
+def kept_checkpoint(run: Path) -> str:
+    """Say which checkpoint a run that was stopped has in its folder."""
+    snapshot = run / "checkpoint_manager_snapshot.json"  # of Ray Train
+    if not snapshot.is_file():
+        return "no checkpoint was written yet"
+    found = re.findall(r'"latest_checkpoint_result":.*?"step":\s*(\d+)', snapshot.read_text())
+    return f"the checkpoint of step {found[-1]} is kept" if found else "the last checkpoint is kept"
 
 
 def train_worker(config: dict[str, Any]) -> None:
@@ -157,6 +167,11 @@ def require_resources(cluster: ClusterParams) -> None:
         raise errors.ResourceError(
             f"Ray has {there.get('GPU', 0):g} GPUs, the run needs {gpus:g}: lower cluster.gpus_per_worker or workers"
         )
+
+
+class _Trainer(ray.train.torch.TorchTrainer):  # type: ignore[misc]
+    def _register_sigint_handler(self, controller: object) -> None:
+        """Leave Ctrl-C to this process: Ray's handler would end it with status 0."""
 
 
 class _TellProgress(ray.train.UserCallback):  # type: ignore[misc]

@@ -151,4 +151,4 @@ def main(benchmark: str, shards: Path, out: Path, reports: Path = REPORTS) -> No
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, kept="the scores so far are kept")

@@ -160,4 +160,4 @@ def main(benchmark: str, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, kept="what was downloaded is kept")

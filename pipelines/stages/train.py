@@ -75,7 +75,7 @@ def train(chosen: Params, *, shards: Path, storage: Path, store: Store, out: Pat
         ResourceError: fewer CPUs or GPUs than the run needs.
         ServiceError: the object store for the shards does not answer.
     """
-    from banet.train.ray_worker import TrainingJob, launch  # Ray takes seconds to import
+    from banet.train.ray_worker import TrainingJob, kept_checkpoint, launch  # Ray takes seconds to import
 
     folder = ShardFolder(shards.absolute())
     data = _training_set(chosen, folder)
@@ -101,6 +101,9 @@ def train(chosen: Params, *, shards: Path, storage: Path, store: Store, out: Pat
     )
     try:
         result = launch(job, storage=storage, name=name, on_progress=ProgressLogger(store, run_id))
+    except KeyboardInterrupt:
+        finish_run(store, run_id, "KILLED")
+        raise KeyboardInterrupt(kept_checkpoint(storage / name)) from None
     except BaseException:
         finish_run(store, run_id, "FAILED")
         raise

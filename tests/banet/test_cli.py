@@ -140,6 +140,9 @@ def test_a_released_checkpoint_comes_in_and_goes_out(tmp_path: Path, capsys: pyt
     assert run("import-checkpoint", tmp_path / "back.pth", tmp_path / "imported") == 2
     assert "imported is there already: name a new folder, or remove it first" in capsys.readouterr().err
     assert (tmp_path / "imported" / "model.safetensors").read_bytes() == before
+    torch.save({"params": tensors, "params_ema": tensors}, tmp_path / "two.pth")
+    assert run("import-checkpoint", tmp_path / "two.pth", tmp_path / "plain", "--key", "params") == 0
+    assert "took the weights under params; --key chooses" in capsys.readouterr().out
     (tmp_path / "cut.pth").write_bytes((tmp_path / "back.pth").read_bytes()[:-500])
     assert run("import-checkpoint", tmp_path / "cut.pth", tmp_path / "new") == 2
     assert capsys.readouterr().err.count("\n") == 1
@@ -231,6 +234,8 @@ def test_the_help_imports_nothing_heavy() -> None:
         (["info", "model", "--device", "tpu"], "error: tpu is not a device"),
         (["deblur", "photo.png", "out.png", "--model", "model", "--local-crop", "9"], "local_crop must be even and at"),
         (["import-checkpoint", "nowhere.pth", "new"], "error: nowhere.pth cannot be read"),
+        (["register", "nowhere", "--as", "tiny"], "error: no model in nowhere"),  # the flags of 0.1
+        (["study", "--a", "nowhere", "--b", "there", "--out", "x.jsonl"], "error: nowhere is not a folder"),
         (["export-checkpoint", "nowhere", "new.pth"], "error: no model in nowhere"),
     ],
 )

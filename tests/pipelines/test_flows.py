@@ -1,3 +1,4 @@
+import fcntl
 import os
 import signal
 import sys
@@ -6,13 +7,17 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
+from prefect.flow_engine import run_flow as run_flow_engine
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
+from prefect.states import Pending, Running
 
 from pipelines import flows
-from pipelines.flows import Outcome, ProcessGroups, judge, reproduce, train_banet
+from pipelines.flows import Outcome, ProcessGroups, judge, left_in_prefect, reproduce, train_banet
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # DVC's own use of pygtrie
 
@@ -120,7 +125,7 @@ def test_dvcs_own_complaint_is_its_line_and_not_tried_again(toy_project: Path, m
 DVC_LINE = "ERROR: failed to reproduce 'train': failed to run: python train.py, exited with {}"
 
 
-@pytest.mark.parametrize(("status", "again"), [(2, False), (1, True), (-9, True), (137, True)])
+@pytest.mark.parametrize(("status", "again"), [(2, False), (1, True), (-9, True), (137, True), (143, False)])
 def test_the_stages_status_is_read_from_dvcs_line(status: int, again: bool) -> None:
     lines = ["error: an early one", "error: the last one", DVC_LINE.format(status)]
     assert judge(lines, 255) == Outcome(succeeded=False, line="error: the last one", worth_a_retry=again)
@@ -129,6 +134,14 @@ def test_the_stages_status_is_read_from_dvcs_line(status: int, again: bool) -> N
 def test_a_stage_that_says_nothing_leaves_dvcs_line() -> None:
     assert judge([DVC_LINE.format(1)], 255).line == DVC_LINE.format(1)
     assert judge([], -9).line == "error: dvc ended with status -9"
+
+
+def test_who_holds_a_lock_is_part_of_dvcs_line() -> None:
+    lines = [
+        "ERROR: failed to reproduce 'train': 'weights.txt' is busy, it is being blocked by:",
+        "  (PID 12): dvc repro",
+    ]
+    assert judge(lines, 255).line.endswith("blocked by:   (PID 12): dvc repro")
 
 
 # Stopping
@@ -238,3 +251,25 @@ class TestFlow:
         state = run_flow(stages=["trian"])
         assert state.is_failed()
         assert state.message == "error: unknown stage 'trian': choose from fetch@far, fetch@near, train, report"
+
+    def test_what_earlier_runs_left_is_named(
+        self, toy_project: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A run whose machine died stays RUNNING; a stage whose worker was killed goes on."""
+        monkeypatch.chdir(toy_project)
+        with get_client(sync_client=True) as client, (toy_project / ".dvc/tmp/train.running").open("w") as stage:
+            deployment = client.create_deployment(client.create_flow(train_banet), name="left")
+            dead = client.create_flow_run_from_deployment(deployment, state=Running())
+            this = client.create_flow_run_from_deployment(deployment, state=Pending())
+            stage.write("4711 since yesterday")
+            stage.flush()
+            fcntl.flock(stage, fcntl.LOCK_EX)
+            ended: Any = run_flow_engine(train_banet, flow_run=this, return_type="state")
+            assert ended.is_completed()
+            warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+            assert any("train is being run by the process 4711 since yesterday" in line for line in warned)
+            (line,) = (line for line in warned if dead.name in line)
+            command = line.split("`")[1].split()
+            assert command == ["prefect", "flow-run", "delete", str(dead.id)]
+            client.delete_flow_run(UUID(command[-1]))
+            assert left_in_prefect(client, this) == []

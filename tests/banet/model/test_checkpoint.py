@@ -15,6 +15,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from literal_banet import literal_restore, random_tensors, released_shapes
+from safetensors.torch import save_file
 from torch import Tensor
 
 from banet.errors import ModelError
@@ -184,19 +185,37 @@ def test_a_truncated_file_is_refused(tmp_path: Path, zipped: bool) -> None:
         assert refusal(file) == "is cut off, damaged or not a PyTorch checkpoint: fetch it again"
 
 
-@pytest.mark.parametrize("content", [b"", b"PK", b"checkpoint\nfoo\n", b"\x89PNG\r\n", b"<html>"])
-def test_what_is_no_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
+OTHER_FILES = [
+    (b"", "is empty"),
+    (b"PK", "is not a PyTorch checkpoint: name a released .pth file"),
+    (b"checkpoint\nfoo\n", "is not a PyTorch checkpoint"),
+    (b"\x89PNG\r\n", "is not a PyTorch checkpoint"),
+    (b"<html>", "is a web page"),
+    (b"\n <!DOCTYPE html>\n<title>Google Drive - Virus scan warning", "is a web page"),
+    (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "is a Git LFS pointer.* `git lfs pull`"),
+    (b"\x1f\x8b\x08\0", "is a packed archive: unpack it"),
+    (b"BANet.pth".ljust(257, b"\0") + b"ustar\0", "is a packed archive: unpack it"),
+    ((64).to_bytes(8, "little") + b'{"en_layer1.0.we', "is a damaged safetensors file"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), OTHER_FILES)
+def test_what_is_no_checkpoint_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "other.pth").write_bytes(content)
-    assert refusal(tmp_path / "other.pth") == "is not a PyTorch checkpoint: name a released .pth file"
+    assert re.match(message, refusal(tmp_path / "other.pth"))
 
 
 def test_other_archives_are_refused(tmp_path: Path) -> None:
     torchscript = {"constants.pkl": pickle.dumps(()), "data.pkl": pickle.dumps({}, protocol=2), "version": b"3"}
-    for members in ({"data.txt": b"text"}, torchscript):  # of the second torch warns besides
+    for members, message in (
+        ({"data.txt": b"text"}, "is a zip archive but no checkpoint"),
+        ({"BANet.pth": b""}, "is a zip archive but no checkpoint: unpack it, and name other/BANet.pth"),
+        (torchscript, "is a TorchScript program"),  # of which torch warns besides
+    ):
         with zipfile.ZipFile(tmp_path / "other.pth", "w") as archive:
             for name, content in members.items():
                 archive.writestr(f"other/{name}", content)
-        assert refusal(tmp_path / "other.pth").startswith("is cut off, damaged or not a PyTorch checkpoint")
+        assert refusal(tmp_path / "other.pth").startswith(message)
 
 
 @dataclass
@@ -252,10 +271,12 @@ BAD_TENSORS = [
     (without("BAM"), "lacks the tensor BAM_1.input_conv.weight and 29 more"),
     (put("more", torch.zeros(1)), "has the tensor more that the network has no place for: take"),
     (renamed("_d1_2", "_x"), "lacks the tensor BAM_1.content_conv_d1_2.weight and 3 more and has the tensor BAM_1.con"),
-    (lambda _: {"a": torch.zeros(1)}, "lacks the tensor en_layer1.0.weight and 39 more and has the tensor a that"),
+    (lambda _: {"a": torch.zeros(1)}, "holds 1 tensors such as a and none with a name of the released network"),
+    (renamed("en_layer", "encoder"), "lacks the tensor en_layer1.0.weight and 3 more and has the tensor encoder1.0."),
     (renamed("BAM_2.", "BAM_3."), "lacks the tensor BAM_2.input_conv.weight and 29 more and has the tensor BAM_3."),
     (renamed("BAM_1.", "BAM_0."), "lacks the tensor BAM_1.input_conv.weight and 29 more and has the tensor BAM_0."),
     (put(f"module.{LAST}", torch.zeros(3)), f"holds {LAST} twice, with and without module."),
+    (put("_orig_mod.more", torch.zeros(1)), "has the tensor more that the network has no place for: take"),
     (put(LAST, 5), f"{LAST} is of type int, not a tensor"),
     (put(STRIP, torch.zeros(8, 16, 1, 3)), f"{STRIP} has the shape [8, 16, 1, 3], not [8, 16, 3, 1]: take"),
     (put(STEM, torch.zeros(8, 1, 3, 3)), f"{STEM} has the shape [8, 1, 3, 3], not [8, 3, 3, 3]: take"),
@@ -277,6 +298,85 @@ BAD_TENSORS = [
 @pytest.mark.parametrize(("change", "message"), BAD_TENSORS)
 def test_tensors_that_do_not_fit_are_named(tmp_path: Path, change: Change, message: str) -> None:
     assert refusal(save(change(random_tensors(**SMALL)), tmp_path)).startswith(message)
+
+
+Tensors = dict[str, Tensor]
+EXTRA = torch.zeros(1)
+NESTED: list[tuple[str | None, Callable[[Tensors], object]]] = [  # what the message names, and the file's content
+    ("params", lambda w: {"params": w, "iter": 1}),
+    ("params_ema", lambda w: {"params_ema": w}),
+    ("model", lambda w: {"epoch": 3, "model": w, "optimizer": {"state": {0: {"exp_avg": EXTRA}}, "param_groups": []}}),
+    ("net", lambda w: {"net": w, "acc": 30.1}),
+    ("generator", lambda w: {"generator": w, "discriminator": {"body.0.weight": EXTRA}}),
+    ("state_dict.net", lambda w: {"state_dict": prefixed("net.", w) | {"loss.vgg.0.weight": EXTRA}, "callbacks": {}}),
+    ("state.nets.0", lambda w: {"state": {"nets": [w, {"body.weight": EXTRA}]}}),
+    ("module", lambda w: {"module": w, "global_steps": 4}),
+    ("model", lambda w: prefixed("model.", w)),
+    ("ema", lambda w: prefixed("ema.", w) | {"ema_decay": EXTRA}),
+    (None, lambda w: prefixed("module.", w) | {"n_averaged": torch.tensor(3)}),
+    (None, lambda w: prefixed("module.module.", w)),
+    (None, lambda w: prefixed("_orig_mod.module.", w)),
+    (None, lambda w: prefixed("module._orig_mod.", w)),
+    (None, lambda w: prefixed("_forward_module.", w)),
+    (None, lambda w: {name.replace("BAM_1.", "BAM_1._orig_mod."): value for name, value in w.items()}),
+    (None, lambda w: w | dict.fromkeys(("total_ops", "en_layer1.total_params", "BAM_1.BA.total_ops"), EXTRA)),
+    (None, lambda w: w | {"epoch": 5, "best_psnr": 30.1, "optimizer": {"state": {}}}),
+]
+
+
+def prefixed(prefix: str, tensors: Tensors) -> Tensors:
+    return {prefix + name: tensor for name, tensor in tensors.items()}
+
+
+@pytest.mark.parametrize(("where", "nest"), NESTED)
+def test_weights_are_found_where_training_programs_keep_them(
+    tmp_path: Path, where: str | None, nest: Callable[[Tensors], object]
+) -> None:
+    tensors, said = random_tensors(**SMALL), list[str]()
+    model = import_checkpoint(save(nest(tensors), tmp_path), on_message=said.append)
+    assert said == ([f"took the weights under {where}"] if where else [])
+    assert all(
+        torch.equal(model.state_dict()[ours], tensors[name])
+        for name, ours in released_names(2).items()
+        if name.startswith("BAM")
+    )
+
+
+@pytest.mark.parametrize(("plain", "averaged"), [("params", "params_ema"), (".", "model_ema"), ("net_g", "net_g.ema")])
+def test_of_several_weights_the_averaged_ones_are_taken_unless_a_key_chooses(
+    tmp_path: Path, plain: str, averaged: str
+) -> None:
+    tensors, others = random_tensors(**SMALL), random_tensors(**SMALL | {"modules": 1})
+    nested: dict[str, Any] = {"iter": 1}
+    for key, weights in ((plain, tensors), (averaged, others)):
+        nested |= prefixed("" if key == "." else f"{key}.", weights)
+    file, said = save(nested, tmp_path), list[str]()
+    assert import_checkpoint(file, on_message=said.append).config.modules == 1
+    assert import_checkpoint(file, key=plain, on_message=said.append).config.modules == 2
+    assert [line.partition(";")[0] for line in said] == [f"took the weights under {key}" for key in (averaged, plain)]
+    assert f"--key chooses others of the file: {plain}" in said[0]
+    with pytest.raises(ModelError, match=rf"no weights .* under other: choose from .*{re.escape(averaged)}"):
+        import_checkpoint(file, key="other")
+
+
+def test_safetensors_are_read_too(tmp_path: Path) -> None:
+    tensors = random_tensors(**SMALL)
+    save_file(tensors, tmp_path / "released.safetensors")
+    assert torch.equal(
+        import_checkpoint(tmp_path / "released.safetensors").state_dict()["down.0.weight"], tensors[DOWN]
+    )
+
+
+def test_weights_of_our_own_names_are_told_from_the_released_ones(tmp_path: Path) -> None:
+    state = BANet(TINY).state_dict()
+    for content in (state, {"model": prefixed("module.", state)}):
+        assert "this project's own network" in refusal(save(content, tmp_path))
+
+
+def test_a_list_that_contains_itself_has_an_end(tmp_path: Path) -> None:
+    content: list[object] = []
+    content.append(content)
+    assert refusal(save(content, tmp_path)).startswith("holds no tensors by name")
 
 
 TINY = BANetConfig(stem_channels=4, channels=8, modules=1, fusion_channels=4)

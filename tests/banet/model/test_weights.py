@@ -1,6 +1,8 @@
 """Models on disk."""
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,29 @@ def test_missing_and_damaged_files_are_named(saved: tuple[Path, BANet], tmp_path
         load_weights(folder)
     (folder / "config.json").write_text("{")
     with pytest.raises(ModelError, match="not JSON"):
+        load_weights(folder)
+
+
+@pytest.mark.parametrize("name", ["a b.pth", "BANet.pth.tar", "last.ckpt", "net.pt", "other.safetensors"])
+def test_a_checkpoint_in_the_place_of_a_model_names_the_command_that_imports_it(tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    file.write_bytes(b"PK")
+    command = re.escape(f"`banet import-checkpoint {shlex.quote(str(file))} NEW_FOLDER`")
+    for model in (file, tmp_path):  # the file, or the folder that it is in
+        with pytest.raises(ModelError, match=rf"{re.escape(name)} is a checkpoint.*{command}"):
+            load_weights(model)
+
+
+def test_other_files_in_the_place_of_a_model_are_named(saved: tuple[Path, BANet], tmp_path: Path) -> None:
+    folder, _ = saved
+    for part in ("config.json", "model.safetensors"):
+        with pytest.raises(ModelError, match=f"name its folder, {re.escape(str(folder))}$"):
+            load_weights(folder / part)
+    (tmp_path / "photo.jpg").write_bytes(b"")
+    with pytest.raises(ModelError, match=r"photo.jpg is a file, and a model is a folder with config.json"):
+        load_weights(tmp_path / "photo.jpg")
+    (folder / "config.json").unlink()
+    with pytest.raises(ModelError, match=r"config.json cannot be read \(No such file"):
         load_weights(folder)
 
 

@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -78,3 +80,102 @@ def test_the_line_stays_visible_under_dvc(checkout: Path) -> None:
     done = subprocess.run(command, cwd=checkout, env=env, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode != 0
     assert UNKNOWN in done.stderr.splitlines()
+
+
+STAGE = """
+import sys, time
+from pathlib import Path
+from pipelines.stages.entrypoint import run_command
+
+def work(item: int) -> None:
+    time.sleep(600)
+
+def main(out: Path) -> None:
+    'Wait.'
+    if out.name == "ray":
+        from banet.ray_session import map_here, start_ray
+        start_ray()
+    try:
+        print("started", flush=True)
+        if out.name == "ray":
+            list(map_here(work, range(4)))
+        time.sleep(600)
+    except KeyboardInterrupt:
+        if out.name == "slow":
+            print("ending", flush=True)
+            time.sleep(600)
+        raise
+
+if __name__ == "__main__":
+    run_command(main, kept="half is kept")
+"""
+
+
+def started(folder: Path, out: str) -> "subprocess.Popen[str]":
+    """A stage that waits; its own process group, as a shell gives to a command."""
+    (folder / "half.py").write_text(STAGE)
+    ours = signal.signal(signal.SIGINT, signal.default_int_handler)  # else ignored where the tests are
+    process = subprocess.Popen(
+        [sys.executable, "half.py", "--out", out],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    signal.signal(signal.SIGINT, ours)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "started\n"
+    return process
+
+
+def below(pid: int) -> set[int]:
+    """All processes that a process has started, directly or not."""
+    table = subprocess.run(["ps", "-eo", "pid=,ppid=,stat="], capture_output=True, text=True, check=True).stdout
+    rows = [(int(row[0]), int(row[1])) for row in map(str.split, table.splitlines()) if "Z" not in row[2]]
+    found = {pid}
+    while new := {child for child, parent in rows if parent in found} - found:
+        found |= new
+    return found - {pid}
+
+
+def alive(pids: set[int]) -> set[int]:
+    table = subprocess.run(["ps", "-eo", "pid=,stat="], capture_output=True, text=True, check=True).stdout
+    return pids & {int(pid) for pid, state in map(str.split, table.splitlines()) if "Z" not in state}
+
+
+LINE = "half: stopped by {}; half is kept: run the same command again to go on"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_stage_with_one_line(tmp_path: Path, number: signal.Signals) -> None:
+    with started(tmp_path, "plain") as process:
+        process.send_signal(number)
+        rest, _ = process.communicate(timeout=60)
+    assert (process.returncode, rest.splitlines()) == (128 + number, [LINE.format(number.name)])
+
+
+def test_a_second_signal_ends_a_stage_at_once(tmp_path: Path) -> None:
+    with started(tmp_path, "slow") as process:
+        process.send_signal(signal.SIGINT)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ending\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == -signal.SIGINT
+
+
+@pytest.mark.distributed
+@pytest.mark.parametrize("whole_group", [False, True], ids=["kill", "Ctrl-C"])
+def test_a_signal_ends_a_stage_and_its_ray_with_one_line(tmp_path: Path, whole_group: bool) -> None:
+    with started(tmp_path, "ray") as process:
+        of_ray = below(process.pid)
+        assert of_ray
+        number = signal.SIGINT if whole_group else signal.SIGTERM
+        (os.killpg if whole_group else os.kill)(process.pid, number)
+        rest, _ = process.communicate(timeout=120)
+    assert (process.returncode, rest.splitlines()) == (128 + number, [LINE.format(number.name)])
+    deadline = time.monotonic() + 30  # 10 s where the machine is idle
+    while alive(of_ray):
+        assert time.monotonic() < deadline, alive(of_ray)
+        time.sleep(0.2)
