@@ -27,6 +27,7 @@ FLOORS = {
     "banet.closure": 0,
     "banet.inference": 0,
     "banet.losses": 0,
+    "banet.memory": 0,
     "banet.metrics": 0,
     "banet.model": 0,
     "banet.data": 1,
@@ -63,6 +64,7 @@ OWNERS = {  # files, or folders with all below; a package that is not named here
         "banet/metrics/realblur.py",  # when it is called
         "banet/scoring/baselines.py",
     ),
+    "PIL": ("banet/data/images/",),
     "gdown": ("banet/data/download/",),
     "huggingface_hub": ("banet/data/download/",),
     "flask": ("banet/study/server.py",),

@@ -13,6 +13,7 @@ from banet.data.names import SHARP, TEST
 from banet.data.shards.index import PairRow
 from banet.data.shards.reader import ShardFolder
 from banet.errors import DataError
+from banet.memory import enough_memory
 from banet.scoring.name_matching import Side, only_restored, only_sharp, pair_all, some, without_kinds
 from banet.scoring.resume import FinishedBlocks, Work, finished_blocks, score_resumed
 from banet.scoring.scores import ImageScores, Protocol, protocol_of, score, score_aligned
@@ -192,6 +193,11 @@ def _open(protocol: Protocol, shards: Path | None) -> Callable[[ImagePair], Imag
 
 
 def _score_pair(protocol: Protocol, shards: ShardFolder | None, pair: ImagePair) -> ImageScores:
+    with enough_memory(str(pair.restored), "use fewer --workers or a larger machine"):
+        return _scores(protocol, shards, pair)
+
+
+def _scores(protocol: Protocol, shards: ShardFolder | None, pair: ImagePair) -> ImageScores:
     restored = read_image(pair.restored)
     if isinstance(pair.sharp, Path):
         sharp = read_image(pair.sharp)
