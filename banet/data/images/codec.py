@@ -9,7 +9,8 @@ import os
 import re
 import tempfile
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,7 +40,7 @@ _WRITTEN: dict[str, list[int]] = {  # ending: OpenCV's options; every other form
 }
 _WITH_PROFILE = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".avif", *_TIFF)
 _DAMAGE = re.compile(rb"Corrupt JPEG data|Premature end of JPEG|Inconsistent progression|TIFF_Error|Decode: ")
-_DECODING = threading.Lock()  # standard error belongs to the whole process
+_LISTENING = threading.Lock()  # standard error belongs to the whole process
 
 
 class Picture(NamedTuple):
@@ -100,8 +101,7 @@ def decode_picture(
         if kind == RGB
         else str(kind).replace("transparency", "an opaque alpha channel" if opaque else "transparency")
     )
-    profile = header.profile if header.profile[16:20] == b"RGB " else b""
-    return Picture(np.ascontiguousarray(image, dtype=np.uint8), profile, header.exif, converted)
+    return Picture(np.ascontiguousarray(image, dtype=np.uint8), _usable(header.profile), header.exif, converted)
 
 
 def read_picture(path: Path, *, convert: Collection[Conversion] | None = None) -> Picture:
@@ -150,7 +150,7 @@ def require_writable(path: Path, *, profile: bytes = b"") -> None:
     """
     ending = path.suffix.lower()
     if ending not in _WRITTEN and ending and cv2.haveImageWriter(f"x{ending}"):
-        raise DataError(f"{path}: {ending!r} holds too few colours, or none exactly: use .png or .jpg")
+        raise DataError(f"{path}: {ending!r} cannot hold the picture's colours: use .png or .jpg")
     if ending not in _WRITTEN or not cv2.haveImageWriter(f"x{ending}"):
         raise DataError(f"{path}: no image format has the ending {path.suffix!r}: use .png or .jpg")
     if profile and ending not in _WITH_PROFILE:
@@ -206,29 +206,49 @@ def _imdecode(content: bytes, flags: int) -> npt.NDArray[Any] | None:
     Raises:
         MemoryError: too little memory for the pixels.
     """
-    with _DECODING, tempfile.TemporaryFile() as said:
-        level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_WARNING)
-        try:
-            error = os.dup(2)
-        except OSError:  # closed
-            error = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(said.fileno(), 2)
+    with _listening() as said:
         try:
             image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
         except cv2.error:  # the header claims more pixels than OpenCV allocates
             image = None
-        finally:
-            os.dup2(error, 2)
-            os.close(error)
-            cv2.utils.logging.setLogLevel(level)
-        said.seek(0)
-        words = said.read()
+    words = b"".join(said)
     if b"Insufficient memory" in words:
         raise MemoryError
     if image is None or _DAMAGE.search(words):
         return None
     os.write(2, words)
     return np.asarray(image)
+
+
+@contextmanager
+def _listening() -> Iterator[list[bytes]]:
+    """Collect what is written to the process's standard error, complete after the block."""
+    said: list[bytes] = []
+    with _LISTENING, tempfile.TemporaryFile() as file:
+        level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_WARNING)
+        try:
+            error = os.dup(2)
+        except OSError:  # closed
+            error = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield said
+        finally:
+            os.dup2(error, 2)
+            os.close(error)
+            cv2.utils.logging.setLogLevel(level)
+            file.seek(0)
+            said.append(file.read())
+
+
+def _usable(profile: bytes) -> bytes:
+    """Return the profile if it is one of RGB colours and libpng, the strictest, takes it; else nothing."""
+    if profile[16:20] != b"RGB ":
+        return b""
+    pixel, kind = np.zeros((1, 1, 3), np.uint8), [cv2.IMAGE_METADATA_ICCP]
+    with _listening():
+        done, _ = cv2.imencodeWithMetadata(".png", pixel, kind, [np.frombuffer(profile, np.uint8)])
+    return profile if done else b""
 
 
 def _pixels_of(decoded: npt.NDArray[Any] | None) -> Pixels:

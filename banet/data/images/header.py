@@ -12,7 +12,7 @@ import PIL.Image
 from banet.errors import DataError
 
 MOST_PIXELS = 178_956_970  # of any picture: where Pillow stops; OpenCV alone would try 1,073,741,824
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "GIF", "AVIF", "JPEG2000", "BMP", "PPM", "SUN")
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "AVIF", "JPEG2000", "BMP", "PPM", "SUN")
 ORIENTATION = 0x0112  # EXIF: how a viewer turns the picture
 PAGE_KIND = 0x00FE  # TIFF: bits 1 for a thumbnail, 4 for a mask
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -35,8 +35,15 @@ class Header(NamedTuple):
 
     pixels: Pixels | None = None  # None if only decoding tells
     profile: bytes = b""  # the ICC profile of its colours
-    exif: bytes = b""  # for a picture whose pixels are upright: its orientation is the normal one
+    exif: bytes = b""  # for a picture whose pixels are upright
     turned: int = 1  # the orientation that OpenCV does not undo
+
+
+_KINDS = {  # Pillow's modes of which OpenCV would make RGB or grey without a word
+    "CMYK": Pixels("CMYK"),
+    "LAB": Pixels("LAB"),
+    **dict.fromkeys(("LA", "PA"), Pixels("grey", transparent=True)),
+}
 
 
 def read_header(content: bytes, where: str, *, most_pixels: int = MOST_PIXELS) -> Header:
@@ -46,38 +53,35 @@ def read_header(content: bytes, where: str, *, most_pixels: int = MOST_PIXELS) -
         DataError: more pixels than allowed; an animation or several pages; a PNG whose checksums are wrong.
     """
     too_large = f"more than the {most_pixels / 1e6:.0f} megapixels that are taken here: make it smaller first"
+    if content.startswith(PNG) and not _checksums_hold(content):
+        raise DataError(damaged(where))
     try:
         with warnings.catch_warnings(action="ignore"):  # Pillow's, of large or odd files
             opened = PIL.Image.open(io.BytesIO(content), formats=FORMATS)
-            size, profile, frames = opened.size, opened.info.get("icc_profile"), _frames(opened)
-            turned = opened.getexif().get(ORIENTATION, 1) if opened.format == "AVIF" else 1
-            exif = _exif(opened)
+            width, height = opened.size
+            profile, exif = opened.info.get("icc_profile") or b"", PIL.Image.Exif()
+            if opened.format != "TIFF":  # there it is mixed with how the pixels are stored
+                exif.load(opened.info.get("exif", b""))  # getexif() would decode a PNG
+            frames = 1 if width * height > most_pixels else _frames(opened)
     except PIL.Image.DecompressionBombError as error:
         found = "".join(re.findall(r"\((\d+) pixels\)", str(error)))
         raise DataError(f"{where} has {found} pixels, {too_large}") from None
     except Exception:  # whatever a damaged or unknown header makes Pillow raise
         return Header(_pixels(content))
-    if size[0] * size[1] > most_pixels:
-        raise DataError(f"{where} is {size[1]}x{size[0]} (height x width), {too_large}")
+    if width * height > most_pixels:
+        raise DataError(f"{where} is {height}x{width} (height x width), {too_large}")
     if frames > 1:
         raise DataError(f"{where} holds {frames} frames or pages: save them as single pictures, and give those")
-    if content.startswith(PNG) and not _checksums_hold(content):
-        raise DataError(damaged(where))
-    return Header(_pixels(content), profile or b"", exif, turned)
+    turned = exif.get(ORIENTATION, 1) if opened.format == "AVIF" else 1
+    if ORIENTATION in exif:
+        exif[ORIENTATION] = 1
+    kept = exif.tobytes().removeprefix(b"Exif\0\0") if exif else b""
+    return Header(_pixels(content) or _KINDS.get(opened.mode), profile, kept, turned)
 
 
 def damaged(where: str) -> str:
     """The message for what cannot be decoded, or not without complaint."""
     return f"{where} is not an image, or a damaged one: fetch it again, or save it as PNG or JPEG"
-
-
-def _exif(opened: PIL.Image.Image) -> bytes:
-    if opened.format == "TIFF":  # there it is mixed with how the pixels are stored
-        return b""
-    exif = opened.getexif()
-    if ORIENTATION in exif:
-        exif[ORIENTATION] = 1
-    return exif.tobytes().removeprefix(b"Exif\0\0") if exif else b""
 
 
 def _frames(opened: PIL.Image.Image) -> int:
