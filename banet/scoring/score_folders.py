@@ -43,6 +43,7 @@ class MatchedImages:
     pairs: tuple[ImagePair, ...]
     shards: Path | None = None  # with the sharp images
     data_digest: str = ""  # of the shards
+    not_rgb: int = 0  # restored images that are grey or have an alpha channel, as PNG headers tell
 
 
 def compare_folders(restored: Path, sharp: Path, protocol: Protocol) -> MatchedImages:
@@ -63,7 +64,7 @@ def compare_folders(restored: Path, sharp: Path, protocol: Protocol) -> MatchedI
     if taken == names or len(set(shown.values())) < len(taken):
         shown = {name: name for name in taken}
     sizes = [_png_size(_head(sharp / name)) for name in found]
-    _require_headers(restored, found.values(), sizes)
+    not_rgb = _require_headers(restored, found.values(), sizes)
     pairs = tuple(
         ImagePair(
             key=shown[name].with_suffix("").as_posix(),
@@ -75,7 +76,7 @@ def compare_folders(restored: Path, sharp: Path, protocol: Protocol) -> MatchedI
         )
         for (name, other), size in zip(found.items(), sizes, strict=True)
     )
-    return MatchedImages(restored=restored, protocol=protocol, pairs=pairs)
+    return MatchedImages(restored=restored, protocol=protocol, pairs=pairs, not_rgb=not_rgb)
 
 
 def compare_benchmark(restored: Path, shards: Path, benchmark: Benchmark) -> MatchedImages:
@@ -108,13 +109,14 @@ def compare_benchmark(restored: Path, shards: Path, benchmark: Benchmark) -> Mat
         )
         for name, row in rows.items()
     )
-    _require_headers(restored, found.values(), [(row.height, row.width) for row in rows.values()])
+    not_rgb = _require_headers(restored, found.values(), [(row.height, row.width) for row in rows.values()])
     return MatchedImages(
         restored=restored,
         protocol=protocol_of(benchmark),
         pairs=pairs,
         shards=shards.absolute(),
         data_digest=data.summary.digest,
+        not_rgb=not_rgb,
     )
 
 
@@ -165,8 +167,10 @@ def _pair(
     return pair_all(Side(label=str(restored), names=names), Side(label=label, names=sharp), remedy)
 
 
-def _require_headers(folder: Path, names: Iterable[PurePosixPath], sizes: Iterable[Size | None]) -> None:
+def _require_headers(folder: Path, names: Iterable[PurePosixPath], sizes: Iterable[Size | None]) -> int:
     """Refuse lossy restored images, and those whose header tells another size, before the first image is scored.
+
+    Return how many are grey or have an alpha channel.
 
     A lossy restored image would be scored for its compression too, as in no paper; a sharp photograph may be a JPEG.
     """
@@ -185,6 +189,7 @@ def _require_headers(folder: Path, names: Iterable[PurePosixPath], sizes: Iterab
     ]
     if wrong:
         raise DataError(f"{folder} holds {some(wrong)} (height x width): restore whole images, without cropping")
+    return sum(_png_size(head) is not None and head[25] in (0, 4, 6) for head in heads.values())
 
 
 def _open(protocol: Protocol, shards: Path | None) -> Callable[[ImagePair], ImageScores]:

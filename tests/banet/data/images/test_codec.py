@@ -239,7 +239,10 @@ SPECIAL: dict[str, tuple[str, list[int]]] = {
     "lzw": (".tiff", [cv2.IMWRITE_TIFF_COMPRESSION, cv2.IMWRITE_TIFF_COMPRESSION_LZW]),
     "deflate": (".tiff", [cv2.IMWRITE_TIFF_COMPRESSION, cv2.IMWRITE_TIFF_COMPRESSION_ADOBE_DEFLATE]),
     "packbits": (".tiff", [cv2.IMWRITE_TIFF_COMPRESSION, cv2.IMWRITE_TIFF_COMPRESSION_PACKBITS]),
-    "jpeg in tiff": (".tiff", [cv2.IMWRITE_TIFF_COMPRESSION, cv2.IMWRITE_TIFF_COMPRESSION_JPEG]),
+    "jpeg in tiff": (
+        ".tiff",
+        [cv2.IMWRITE_TIFF_COMPRESSION, cv2.IMWRITE_TIFF_COMPRESSION_JPEG, 278, 16],
+    ),  # rows of a strip
     "avif": (".avif", []),
 }
 
