@@ -43,7 +43,7 @@ _DAMAGE = re.compile(rb"Corrupt JPEG data|Premature end of JPEG|Inconsistent pro
 _LISTENING = threading.Lock()  # standard error belongs to the whole process
 
 
-class Picture(NamedTuple):
+class DecodedImage(NamedTuple):
     """A decoded image file."""
 
     pixels: Image
@@ -61,7 +61,7 @@ def decode(
 
 def decode_picture(
     content: bytes, where: str, *, convert: Collection[Conversion] | None = None, most_pixels: int = MOST_PIXELS
-) -> Picture:
+) -> DecodedImage:
     """Decode PNG, JPEG, … to RGB; a photograph is turned upright according to its EXIF tag.
 
     Grey is repeated to three channels, and an alpha channel that is opaque everywhere is left out.
@@ -101,10 +101,10 @@ def decode_picture(
         if kind == RGB
         else str(kind).replace("transparency", "an opaque alpha channel" if opaque else "transparency")
     )
-    return Picture(np.ascontiguousarray(image, dtype=np.uint8), _usable(header.profile), header.exif, converted)
+    return DecodedImage(np.ascontiguousarray(image, dtype=np.uint8), _usable(header.profile), header.exif, converted)
 
 
-def read_picture(path: Path, *, convert: Collection[Conversion] | None = None) -> Picture:
+def read_picture(path: Path, *, convert: Collection[Conversion] | None = None) -> DecodedImage:
     """Read one image file, see `decode_picture`.
 
     Raises:
@@ -122,7 +122,7 @@ def read_image(path: Path, *, convert: Collection[Conversion] | None = None) -> 
 
 
 def converted_note(kinds: Mapping[str, int]) -> str | None:
-    """Say how many pictures were not 8-bit RGB, by what they were as `Picture.converted` has it; None if all were."""
+    """Say how many pictures were not 8-bit RGB, by what they were as `DecodedImage.converted` has it; None if all were."""
     found = [f"{number} {kind}" for kind, number in sorted(kinds.items()) if kind]
     return f"converted to 8-bit RGB: {', '.join(found)}" if found else None
 

@@ -30,7 +30,7 @@ class Pixels(NamedTuple):
         return f"{bits}{self.colour}{' with transparency' if self.transparent else ''}"
 
 
-class Header(NamedTuple):
+class ImageHeader(NamedTuple):
     """What is known before the pixels are."""
 
     pixels: Pixels | None = None  # None if only decoding tells
@@ -46,7 +46,7 @@ _KINDS = {  # Pillow's modes of which OpenCV would make RGB or grey without a wo
 }
 
 
-def read_header(content: bytes, where: str, *, most_pixels: int = MOST_PIXELS) -> Header:
+def read_header(content: bytes, where: str, *, most_pixels: int = MOST_PIXELS) -> ImageHeader:
     """Read the header of an image file; one that cannot be read is left to the decoder to judge.
 
     Raises:
@@ -67,7 +67,7 @@ def read_header(content: bytes, where: str, *, most_pixels: int = MOST_PIXELS) -
         found = "".join(re.findall(r"\((\d+) pixels\)", str(error)))
         raise DataError(f"{where} has {found} pixels, {too_large}") from None
     except Exception:  # whatever a damaged or unknown header makes Pillow raise
-        return Header(_pixels(content))
+        return ImageHeader(_pixels(content))
     if width * height > most_pixels:
         raise DataError(f"{where} is {height}x{width} (height x width), {too_large}")
     if frames > 1:
@@ -76,7 +76,7 @@ def read_header(content: bytes, where: str, *, most_pixels: int = MOST_PIXELS) -
     if ORIENTATION in exif:
         exif[ORIENTATION] = 1
     kept = exif.tobytes().removeprefix(b"Exif\0\0") if exif else b""
-    return Header(_pixels(content) or _KINDS.get(opened.mode), profile, kept, turned)
+    return ImageHeader(_pixels(content) or _KINDS.get(opened.mode), profile, kept, turned)
 
 
 def damaged(where: str) -> str:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from banet.data.archives.safety import summary
-from banet.data.images.codec import Picture, converted_note, encode_png, read_picture
+from banet.data.images.codec import DecodedImage, converted_note, encode_png, read_picture
 from banet.data.images.image_files import IMAGES, called_alike, find_files, plain
 from banet.data.manifest import SynthesisParams
 from banet.data.names import BLUR, NOISE_FREE, SHARP, Conversion
@@ -36,7 +36,7 @@ class Photograph:
     convert: tuple[Conversion, ...] = ()  # pictures that are not 8-bit RGB
     keep_profile: bool = True  # the pairs get the photograph's colour profile
 
-    def read(self, number: int) -> Picture:
+    def read(self, number: int) -> DecodedImage:
         """Read the view of pair `number`.
 
         Raises:

@@ -100,10 +100,10 @@ def test_a_file_that_is_no_table_and_a_deep_picture_are_refused(tmp_path: Path) 
         find_tables(tmp_path / "a.parquet")
     with pytest.raises(DataError, match=r"nowhere is not a folder: it should hold Parquet tables"):
         find_tables(tmp_path / "nowhere")
-    deep = cv2.imencode(".tiff", picture().astype(np.uint16) * 257)[1].tobytes()
+    deep = cv2.imencode(".tiff", (levels := picture()).astype(np.uint16) * 257)[1].tobytes()
     files = [write(tmp_path / "b.parquet", [{"blurred": deep, "sharp": deep}])]
     (task,) = table_tasks(files, "train", [("a", "1")], "blur")
     with pytest.raises(DataError, match=r"b\.parquet row 1, blur is 16-bit RGB, .* or write `convert: \[16-bit\]`"):
         task.encoded()
     (task,) = table_tasks(files, "train", [("a", "1")], "blur", ("16-bit",))
-    np.testing.assert_array_equal(decode(task.encoded()["blur"], "x"), picture()[..., ::-1])
+    np.testing.assert_array_equal(decode(task.encoded()["blur"], "x"), levels[..., ::-1])
