@@ -11,30 +11,44 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SMALLEST = 8  # pixels, of what the network restores
+_TENSOR = "(x.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy() makes it of (3, H, W) in [0, 1]"
+
 Image = npt.NDArray[np.uint8]
 """An RGB image, uint8, (H, W, 3)."""
 
 
-def require_image(image: Image, what: str = "the image") -> Image:
-    """Return the image if it is uint8 RGB (H, W, 3).
+def require_image(image: object, what: str = "the image") -> Image:
+    """Return the image as an array if `numpy.asarray` makes it uint8 RGB (H, W, 3): an array, a PIL image of mode RGB.
 
     Raises:
         DataError: another type or shape; nothing is guessed from the values.
     """
-    array = np.asarray(image)
+    mode = getattr(image, "mode", "RGB")
+    if mode != "RGB" and type(image).__module__.startswith("PIL."):  # YCbCr, LAB and HSV would look like RGB
+        deep = "scale it to 0 to 255, then " if str(mode).startswith(("I", "F")) else ""
+        raise DataError(f"{what} is a PIL image of mode {mode}, not RGB: {deep}image.convert('RGB')")
+    try:
+        array = np.asarray(image)
+    except Exception as error:  # a tensor on a GPU, a list of unequal rows, a PIL image of a damaged file
+        said = " ".join(str(error).split())
+        raise DataError(f"{what} must be uint8 RGB of shape (H, W, 3), numpy makes no array of it ({said})") from None
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
         found = f"{array.dtype} of shape {array.shape}"
-        raise DataError(f"{what} must be uint8 RGB of shape (H, W, 3), got {found}: {_remedy(array)}")
+        if type(image).__module__.startswith("torch"):
+            found, remedy = f"a torch tensor, {found}", _TENSOR
+        else:
+            remedy = _remedy(array)
+        raise DataError(f"{what} must be uint8 RGB of shape (H, W, 3), got {found}: {remedy}")
     return array
 
 
-def require_same_size(restored: Image, sharp: Image) -> None:
-    """Raise DataError unless both images are uint8 RGB (H, W, 3) of one size."""
-    for name, image in (("restored", restored), ("sharp", sharp)):
-        require_image(image, f"the {name} image")
+def require_same_size(restored: object, sharp: object) -> tuple[Image, Image]:
+    """Return both images as `require_image` does; raise DataError unless they are of one size, too."""
+    restored, sharp = require_image(restored, "the restored image"), require_image(sharp, "the sharp image")
     if restored.shape != sharp.shape:
         sizes = " and the sharp one ".join(f"{image.shape[0]}x{image.shape[1]}" for image in (restored, sharp))
         raise DataError(f"the restored image is {sizes} (height x width): score images of one size")
+    return restored, sharp
 
 
 def to_image(x_1CHW: "Tensor") -> Image:
@@ -49,6 +63,8 @@ def _remedy(array: npt.NDArray[Any]) -> str:
     match array.shape:
         case _ if 0 in array.shape:
             return "it is empty"
+        case ():
+            return "that is no image: give its pixels, not a file's name or bytes"
         case (_, _, 3):
             pass
         case (_, _) | (_, _, 1):

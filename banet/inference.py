@@ -28,7 +28,8 @@ def network_input(model: nn.Module, image: Image) -> Tensor:
     Raises:
         DataError: not a uint8 RGB image, or smaller than 8x8.
     """
-    H, W = require_image(image).shape[:2]
+    image = require_image(image)
+    H, W = image.shape[:2]
     if min(H, W) < SMALLEST:
         raise DataError(f"the image is {H}x{W} (height x width), the network restores from {SMALLEST}x{SMALLEST} up")
     parameter = next(model.parameters(), torch.empty(0))
@@ -65,7 +66,7 @@ def restore_sub_images(model: nn.Module, image: Image, *, grid: tuple[int, int] 
     Raises:
         DataError: not a uint8 RGB image, or too small for sub-images of 8x8.
     """
-    require_image(image)
+    image = require_image(image)
     H, W = image.shape[:2]
     rows, columns = grid if H <= W else grid[::-1]
     if min(grid) < 1 or min(H // rows, W // columns) < SMALLEST:

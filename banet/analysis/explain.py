@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from banet.errors import ConfigError, ModelError
-from banet.image import Image
+from banet.image import Image, require_image
 from banet.inference import network_input
 from banet.model.network import BANet
 from banet.model.strips import StripGrid
@@ -71,7 +71,7 @@ def explain(model: BANet, image: Image, *, modules: Sequence[int] | None = None)
     Raises:
         BanetError: as `observe`.
     """
-    count = model.config.modules
+    image, count = require_image(image), model.config.modules
     views = observe(model, image, (1, (count + 1) // 2, count) if modules is None else modules)
     chosen = ", ".join(str(view.number) for view in views)
     return draw(image, views, title=f"What attention sees: {model.config.name}, modules {chosen} of {count}")

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter, Token
 
 from banet.commands.options import Positive, load_source
-from banet.errors import DataError
 
 if TYPE_CHECKING:
     from banet.image import Image
@@ -39,8 +38,8 @@ def deblur(
       banet deblur photo.jpg sharp.png --model models/candidate --local-crop 256
 
     Args:
-        photo: the blurred picture: PNG, JPEG, …, 8-bit RGB; a photograph is restored upright.
-        out: the restored picture, in the format its ending names, e.g. sharp.png.
+        photo: the blurred picture: PNG, JPEG, …, of 8 bits; a photograph is restored upright, in its own profile.
+        out: the restored picture, in the format its ending names, e.g. sharp.png; lossless but for JPEG.
         model: a folder or a models:/ URI; by default the champion last promoted.
         local_crop: average strips over windows of a training crop of this side, pixels; by default as the model says.
         sub_images: restore eight sub-images separately and put them together, as SA* and BA* in Table 9.
@@ -52,7 +51,9 @@ def deblur(
         chosen = network if local_crop is None else with_local_strips(network, local_crop)
         return restore_sub_images(chosen, image) if sub_images else restore(chosen, image)
 
-    print(f"{out}: restored by {_picture(photo, out, model, restored)}")
+    remedy = "make it smaller first" + ("" if sub_images else ", or add --sub-images")
+    source, notes = _picture(photo, out, model, restored, remedy)
+    print(f"{out}: restored by {source}{notes}")
 
 
 def explain(
@@ -70,30 +71,51 @@ def explain(
       banet explain photo.jpg sheet.png --model models/candidate --modules 1,5,10
 
     Args:
-        photo: the blurred picture: PNG, JPEG, …, 8-bit RGB.
+        photo: the blurred picture: PNG, JPEG, …, of 8 bits.
         out: the sheet of panels, e.g. attention.png.
         model: a folder or a models:/ URI; by default the champion last promoted.
         modules: numbers from 1, e.g. 1,5,10; by default the first, the middle and the last.
     """
     from banet.analysis.explain import explain
 
-    source = _picture(photo, out, model, lambda network, image: explain(network, image, modules=modules))
-    print(f"{out}: what attention sees in {photo}, by {source}")
+    def sheet(network: "BANet", image: "Image") -> "Image":
+        return explain(network, image, modules=modules)
+
+    source, notes = _picture(photo, out, model, sheet, "make it smaller first", of_picture=False)
+    print(f"{out}: what attention sees in {photo}, by {source}{notes}")
 
 
-def _picture(photo: Path, out: Path, model: str | None, work: Callable[["BANet", "Image"], "Image"]) -> str:
-    """Write what `work` makes of a picture; return where the model is from.
+def _picture(
+    photo: Path,
+    out: Path,
+    model: str | None,
+    work: Callable[["BANet", "Image"], "Image"],
+    too_large: str,
+    *,
+    of_picture: bool = True,
+) -> tuple[str, str]:
+    """Write what `work` makes of a picture; return where the model is from, and what else there is to say.
+
+    Args:
+        photo: the picture.
+        out: the file to write.
+        model: as for `deblur`.
+        work: makes the output's pixels.
+        too_large: the remedy if the memory does not suffice.
+        of_picture: whether the output shows the picture and gets its colour profile and EXIF data.
 
     Raises:
         BanetError: one line that names the file or the model.
     """
-    from banet.data.images.codec import read_image, require_writable, write_image
+    from banet.data.images.codec import loss, read_picture, require_writable, write_image
+    from banet.memory import enough_memory
 
-    image = read_image(photo)
-    require_writable(out)  # before any work is done for it
+    with enough_memory(str(photo), too_large):
+        picture = read_picture(photo)
+    profile, exif = (picture.profile, picture.exif) if of_picture else (b"", b"")
+    require_writable(out, profile=profile)  # before any work is done for it
     network, source = load_source(model)
-    try:
-        write_image(out, work(network, image))
-    except MemoryError:
-        raise DataError(f"{photo} needs more memory than there is: make it smaller first") from None
-    return source
+    with enough_memory(str(photo), too_large, size=picture.pixels.shape, config=network.config):
+        write_image(out, work(network, picture.pixels), profile=profile, exif=exif)
+    converted = f"{photo} was {picture.converted}" if picture.converted else ""
+    return source, "".join(f"; {note}" for note in (converted, loss(out)) if note)

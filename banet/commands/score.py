@@ -63,6 +63,8 @@ def score(
     with ProgressBar("score", unit=" images") as bar:
         if storage is None:
             bar.say("no folder for finished scores can be written (XDG_CACHE_HOME): interrupted, it starts again")
+        if comparison.not_rgb:
+            bar.say(f"{comparison.not_rgb} restored images are grey or have an alpha channel: taken as RGB if opaque")
         rows = score_comparison(comparison, kept=kept, workers=workers, on_progress=bar.to)
     if out is not None:
         write_table(out, rows)

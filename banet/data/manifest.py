@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from banet.data.custom_spec import CUSTOM, CustomSplit, require_splits
-from banet.data.names import BLUR, DRIVE, HUB, NOISE_FREE, WEB, chosen, nfc
+from banet.data.names import BLUR, DRIVE, HUB, NOISE_FREE, WEB, Conversion, chosen, nfc
 from banet.errors import ConfigError
 from banet.parsing import parse, read_yaml
 
@@ -138,6 +138,7 @@ class Benchmark:
     splits: dict[str, CustomSplit] = field(default_factory=dict)  # custom data: split: where its pictures are
     test_sequences: tuple[str, ...] | None = None  # custom data: sequences of the train split, or patterns, to test on
     sequence: str | None = None  # custom data: regular expression whose one group finds the sequence in a path
+    convert: tuple[Conversion, ...] = ()  # pictures that are not 8-bit RGB and are converted rather than refused
 
     def __post_init__(self) -> None:
         if not self.variants or not (self.archives or self.is_custom):
@@ -147,6 +148,8 @@ class Benchmark:
             raise ConfigError(f"archives: two have the same name, {names}")
         if {self.root is not None, self.lists is not None} != {self.layout == "realblur"}:
             raise ConfigError("the layout realblur needs root and lists, and no other layout has them")
+        if self.convert and self.layout == "frames":
+            raise ConfigError("convert is for pictures, not for the frames of the layout frames")
         if self.noise_free is not None and self.noise_free not in self.variants:
             raise ConfigError(f"noise_free {self.noise_free!r} is not among variants {list(self.variants)}")
         if self.is_custom:

@@ -17,7 +17,7 @@ def psnr(restored: Image, sharp: Image) -> float:
 
     Takes two uint8 (H, W, 3) of one size, else DataError. The squared errors are summed exactly.
     """
-    require_same_size(restored, sharp)
+    restored, sharp = require_same_size(restored, sharp)
     error = _squared_error(restored, sharp)
     return math.inf if error == 0 else 10 * math.log10(_PEAK**2 * restored.size / error)
 

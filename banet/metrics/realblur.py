@@ -46,7 +46,7 @@ def realblur_score(restored: Image, sharp: Image) -> RealBlurScore:
             matching its intensity would turn any image into a perfect restoration.
         ResourceError: OpenCV is not installed.
     """
-    require_same_size(restored, sharp)
+    restored, sharp = require_same_size(restored, sharp)
     height, width, _ = sharp.shape
     if min(height, width) < WINDOW:
         raise DataError(f"realblur_score needs at least {WINDOW}x{WINDOW} pixels, got {height}x{width}: use psnr")

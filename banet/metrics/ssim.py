@@ -41,7 +41,7 @@ def ssim_matlab3d(restored: Image, sharp: Image) -> float:
     This is the number called SSIM in the papers' tables. Takes uint8 (H, W, 3) of any size, both the same, else
     DataError. Between -1 and 1; 1 for equal images.
     """
-    require_same_size(restored, sharp)
+    restored, sharp = require_same_size(restored, sharp)
     sides = ((0, 0), (RADIUS, RADIUS), (RADIUS, RADIUS))
     x_CHW, y_CHW = (np.pad(_planes(image), sides, mode="edge") for image in (restored, sharp))
     return _mean_ssim(x_CHW, y_CHW, _channel_weights())
@@ -54,7 +54,7 @@ def ssim_channel(restored: Image, sharp: Image) -> float:
     use_sample_covariance=False, data_range=255)`: only windows inside the image count. Takes uint8 (H, W, 3)
     of at least 11 x 11 pixels, both the same size, else DataError. Between -1 and 1; 1 for equal images.
     """
-    require_same_size(restored, sharp)
+    restored, sharp = require_same_size(restored, sharp)
     height, width, _ = sharp.shape
     if min(height, width) <= _MORE:
         raise DataError(f"ssim_channel needs at least 11x11 pixels, got {height}x{width}: use ssim_matlab3d")

@@ -15,6 +15,7 @@ from banet.data.shards.storage import Location
 from banet.errors import ResourceError
 from banet.image import Image
 from banet.inference import deterministic_convolutions, restore, restore_sub_images
+from banet.memory import enough_memory
 from banet.model.digest import weights_digest
 from banet.model.network import BANet, with_local_strips
 from banet.model.weights import load_weights
@@ -129,12 +130,14 @@ def open_model(scoring: Scoring) -> tuple[BANet, Callable[[Image], Image]]:
 
 def _open(scoring: Scoring) -> Callable[[tuple[str, PairRow]], ImageScores]:
     """Load the model and open the shards, once per process."""
-    _, restoring = open_model(scoring)
+    network, restoring = open_model(scoring)
     shards = ShardFolder(scoring.shards)
+    remedy = f"use {'' if scoring.sub_images else '--sub-images, '}fewer --workers or a larger machine"
 
     def work(image: tuple[str, PairRow]) -> ImageScores:
         variant, row = image
         baseline = scoring.baseline_filter if variant == scoring.variants[0] else None
-        return score_image(restoring, shards, row, scoring.benchmark, variant, baseline)
+        with enough_memory(row.key, remedy, size=(row.height, row.width), config=network.config):
+            return score_image(restoring, shards, row, scoring.benchmark, variant, baseline)
 
     return work

@@ -13,6 +13,7 @@ from banet.data.names import SHARP, TEST, nfc
 from banet.data.shards.index import PairRow
 from banet.data.shards.reader import ShardFolder
 from banet.errors import DataError
+from banet.memory import enough_memory
 from banet.scoring.name_matching import Side, only_restored, only_sharp, pair_all, some, without_kinds
 from banet.scoring.resume import FinishedBlocks, Work, finished_blocks, score_resumed
 from banet.scoring.scores import ImageScores, Protocol, protocol_of, score, score_aligned
@@ -42,6 +43,7 @@ class MatchedImages:
     pairs: tuple[ImagePair, ...]
     shards: Path | None = None  # with the sharp images
     data_digest: str = ""  # of the shards
+    not_rgb: int = 0  # restored images that are grey or have an alpha channel, as PNG headers tell
 
 
 def compare_folders(restored: Path, sharp: Path, protocol: Protocol) -> MatchedImages:
@@ -62,7 +64,7 @@ def compare_folders(restored: Path, sharp: Path, protocol: Protocol) -> MatchedI
     if taken == names or len(set(shown.values())) < len(taken):
         shown = {name: name for name in taken}
     sizes = [_png_size(_head(sharp / name)) for name in found]
-    _require_headers(restored, found.values(), sizes)
+    not_rgb = _require_headers(restored, found.values(), sizes)
     pairs = tuple(
         ImagePair(
             key=nfc(shown[name].with_suffix("").as_posix()),
@@ -74,7 +76,7 @@ def compare_folders(restored: Path, sharp: Path, protocol: Protocol) -> MatchedI
         )
         for (name, other), size in zip(found.items(), sizes, strict=True)
     )
-    return MatchedImages(restored=restored, protocol=protocol, pairs=pairs)
+    return MatchedImages(restored=restored, protocol=protocol, pairs=pairs, not_rgb=not_rgb)
 
 
 def compare_benchmark(restored: Path, shards: Path, benchmark: Benchmark) -> MatchedImages:
@@ -107,13 +109,14 @@ def compare_benchmark(restored: Path, shards: Path, benchmark: Benchmark) -> Mat
         )
         for name, row in rows.items()
     )
-    _require_headers(restored, found.values(), [(row.height, row.width) for row in rows.values()])
+    not_rgb = _require_headers(restored, found.values(), [(row.height, row.width) for row in rows.values()])
     return MatchedImages(
         restored=restored,
         protocol=protocol_of(benchmark),
         pairs=pairs,
         shards=shards.absolute(),
         data_digest=data.summary.digest,
+        not_rgb=not_rgb,
     )
 
 
@@ -164,8 +167,10 @@ def _pair(
     return pair_all(Side(label=str(restored), names=names), Side(label=label, names=sharp), remedy)
 
 
-def _require_headers(folder: Path, names: Iterable[PurePosixPath], sizes: Iterable[Size | None]) -> None:
+def _require_headers(folder: Path, names: Iterable[PurePosixPath], sizes: Iterable[Size | None]) -> int:
     """Refuse lossy restored images, and those whose header tells another size, before the first image is scored.
+
+    Return how many are grey or have an alpha channel.
 
     A lossy restored image would be scored for its compression too, as in no paper; a sharp photograph may be a JPEG.
     """
@@ -184,6 +189,7 @@ def _require_headers(folder: Path, names: Iterable[PurePosixPath], sizes: Iterab
     ]
     if wrong:
         raise DataError(f"{folder} holds {some(wrong)} (height x width): restore whole images, without cropping")
+    return sum(_png_size(head) is not None and head[25] in (0, 4, 6) for head in heads.values())
 
 
 def _open(protocol: Protocol, shards: Path | None) -> Callable[[ImagePair], ImageScores]:
@@ -192,6 +198,11 @@ def _open(protocol: Protocol, shards: Path | None) -> Callable[[ImagePair], Imag
 
 
 def _score_pair(protocol: Protocol, shards: ShardFolder | None, pair: ImagePair) -> ImageScores:
+    with enough_memory(str(pair.restored), "use fewer --workers or a larger machine"):
+        return _scores(protocol, shards, pair)
+
+
+def _scores(protocol: Protocol, shards: ShardFolder | None, pair: ImagePair) -> ImageScores:
     restored = read_image(pair.restored)
     if isinstance(pair.sharp, Path):
         sharp = read_image(pair.sharp)

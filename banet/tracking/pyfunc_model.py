@@ -11,19 +11,24 @@ import mlflow
 import numpy as np
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
-from banet.data.images.codec import decode, encode_png
+from banet.data.images.codec import decode_picture, encode_png
 from banet.errors import DataError
-from banet.image import Image
+from banet.image import Image, require_image
 from banet.inference import restore
+from banet.memory import enough_memory
 from banet.model.network import BANet
 from banet.model.weights import load_weights
+
+MOST_PIXELS = 2**25  # of an encoded image: a file of a few kilobytes may claim many more
+_TOO_LARGE = "make it smaller, or restore it in parts"
 
 
 class Restoring:
     """Restores an image or a list of images, and returns arrays for arrays and PNG bytes for encoded images.
 
-    An image is a uint8 RGB array (H, W, 3), or a PNG or JPEG file as bytes or as base64 text, which JSON for a scoring
-    server contains. Sizes may differ within a list.
+    An image is a uint8 RGB array (H, W, 3) or what numpy makes one of, or a PNG or JPEG file as bytes or as base64
+    text, which JSON for a scoring server contains. Sizes may differ within a list. A file has at most 33.5 megapixels;
+    its colour profile and EXIF data are kept.
 
     `predict` is not defined in the body of a subclass of `PythonModel`: MLflow would check it against its type hint and
     accept lists alone. A declared signature would turn a bare array into a data frame.
@@ -46,8 +51,14 @@ class Restoring:
             except ValueError:
                 raise DataError("the image is text but not base64: give the bytes of a PNG or JPEG file") from None
         if isinstance(image, bytes | bytearray | memoryview):
-            return encode_png(restore(self.model, decode(bytes(image), "the image")))
-        return restore(self.model, image)
+            with enough_memory("the image", _TOO_LARGE):
+                picture = decode_picture(bytes(image), "the image", most_pixels=MOST_PIXELS)
+            return encode_png(self._restored(picture.pixels), profile=picture.profile, exif=picture.exif)
+        return self._restored(require_image(image))
+
+    def _restored(self, image: Image) -> Image:
+        with enough_memory("the image", _TOO_LARGE, size=image.shape, config=self.model.config):
+            return restore(self.model, image)
 
 
 class ModelOfRecord(Restoring, PythonModel):  # type: ignore[misc]  # mlflow has no types

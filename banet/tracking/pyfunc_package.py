@@ -14,7 +14,7 @@ from banet.model.digest import CONFIG, WEIGHTS
 WEIGHTS_INSIDE = "artifacts/weights"  # where a saved model keeps them
 PROGRAM = Path(__file__).with_name("pyfunc_model.py")
 # At the installed versions; MLflow would take 18 s to infer them.
-REQUIREMENTS = ("mlflow", "numpy", "opencv-python-headless", "pyyaml", "safetensors", "torch")
+REQUIREMENTS = ("mlflow", "numpy", "opencv-python-headless", "pillow", "pyyaml", "safetensors", "torch")
 
 
 def save_pyfunc(weights: Path, folder: Path, *, model_id: str, run_id: str) -> Path:

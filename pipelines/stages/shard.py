@@ -7,6 +7,7 @@ from pathlib import Path
 
 from banet.data.archives.open import open_archive
 from banet.data.archives.safety import summary
+from banet.data.images.codec import converted_note
 from banet.data.manifest import MANIFESTS, Benchmark, read_benchmark
 from banet.data.names import chosen
 from banet.data.sharding.build import ShardPlan, make_shard
@@ -39,7 +40,8 @@ def shard(
         numbers: Counter[str] = Counter()
         for name in benchmark.archive_names:
             with open_archive(raw / name) as archive:
-                plan = ShardPlan(archive=archive, pairs=archive.pairs(benchmark), writer=writer, numbers=numbers)
+                pairs, convert = archive.pairs(benchmark), benchmark.convert
+                plan = ShardPlan(archive=archive, pairs=pairs, writer=writer, numbers=numbers, convert=convert)
                 wanted = sum(archive.sizes().values()) >= PARALLEL_BYTES if parallel is None else parallel
                 for made in _made(plan, parallel=wanted):
                     writer.add(made)
@@ -57,14 +59,18 @@ def _made(plan: ShardPlan, *, parallel: bool) -> Iterator[WrittenShard]:
     else:
         results = map(make_shard, plan.jobs())
     refused: list[str] = []
+    converted: Counter[str] = Counter()
     done = 0
     with ProgressBar(plan.archive.path.name) as bar:
         for result in results:
             plan.unread += result.unread
             refused += result.refused
+            converted += result.converted
             done += result.shard.file.rows
             bar.to(done, len(plan.pairs))
             yield result.shard
+        if note := converted_note(converted):
+            bar.say(note)
     if problems := plan.unread + refused:  # refusals already name their remedy
         remedy = f": {plan.archive.remedy}" if plan.unread else ""
         raise DataError(f"{plan.archive.path}: {summary(problems)}{remedy}")

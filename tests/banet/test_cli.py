@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 from literal_banet import random_tensors
@@ -45,6 +46,30 @@ def test_a_folder_of_weights_restores_a_picture(
     assert main(["deblur", str(photo), str(out), "--model", str(tmp_path / "model")]) == 0
     np.testing.assert_array_equal(read_image(out), restore(model, read_image(photo)))
     assert capsys.readouterr().out == f"{out}: restored by {tmp_path / 'model'}\n"
+
+
+@pytest.mark.usefixtures("model")
+def test_deblur_says_what_a_picture_was_and_what_its_format_loses(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grey, out, model = tmp_path / "grey.jpg", tmp_path / "out.jpg", str(tmp_path / "model")
+    PIL.Image.new("L", (20, 16), 90).save(grey)
+    assert main(["deblur", str(grey), str(out), "--model", model]) == 0
+    told = f"{out}: restored by {model}; {grey} was grey; as JPEG of quality 95: lossy, .png is not\n"
+    assert capsys.readouterr().out == told
+
+
+@pytest.mark.usefixtures("model")
+@pytest.mark.parametrize("command", ["deblur", "explain"])
+def test_too_little_memory_is_one_line(
+    command: str, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(BANet, "forward", lambda *_: torch.empty(10**15))
+    assert main([command, str(photo), str(tmp_path / "out.png"), "--model", str(tmp_path / "model")]) != 0
+    said = capsys.readouterr().err
+    assert f"error: {photo}, 37x51 (height x width), needs about 0.0 GiB of memory, more than there is: make it" in said
+    assert ("--sub-images" in said) == (command == "deblur")
+    assert said.count("\n") == 1
 
 
 @pytest.mark.usefixtures("model")

@@ -1,17 +1,21 @@
 """Images as public functions take them: exact there and back, and nothing guessed; pairs of one size."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 
 from banet.errors import DataError
 from banet.image import Image, require_image, require_same_size, to_image
-from banet.inference import to_tensor
+from banet.inference import restore, restore_sub_images, to_tensor
 from banet.metrics.psnr import psnr
 from banet.metrics.realblur import realblur_score
 from banet.metrics.ssim import ssim_channel, ssim_matlab3d
+from banet.model.network import BANet
+from banet.model.network_config import BANetConfig
 
 
 def test_every_level_comes_back_at_its_place() -> None:
@@ -102,6 +106,44 @@ def test_the_refusal_says_what_was_found_and_what_to_do(
     with pytest.raises(DataError) as caught:
         require_image(np.zeros(shape, dtype))
     assert str(caught.value).endswith(f"of shape {shape}: {remedies}")
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "YCbCr", "HSV", "LAB", "I;16", "F"])
+def test_a_pil_image_of_another_mode_is_told_to_become_rgb(mode: str) -> None:
+    with pytest.raises(
+        DataError, match=rf"is a PIL image of mode {mode}, not RGB: .*image.convert\('RGB'\)$"
+    ) as caught:
+        require_image(PIL.Image.new(mode, (9, 8)))
+    assert ("scale it to 0 to 255" in str(caught.value)) == (mode in ("I;16", "F"))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [torch.zeros(1, 3, 9, 8), torch.zeros(3, 9, 8, dtype=torch.uint8), torch.zeros(3, 9, 8, requires_grad=True)],
+)
+def test_a_tensor_is_told_apart_from_an_array(wrong: torch.Tensor) -> None:
+    with pytest.raises(DataError, match=r"torch|Tensor") as caught:
+        require_image(wrong)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("wrong", [[[1, 2], [3]], "photo.png", None, b"bytes"])
+def test_what_numpy_makes_no_image_of_is_an_expected_error(wrong: object) -> None:
+    with pytest.raises(DataError, match="must be uint8 RGB of shape"):
+        require_image(wrong)
+
+
+def test_pil_images_are_scored_and_restored_as_their_arrays_are() -> None:
+    array = np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8)
+    other = np.roll(array, 1, axis=0)
+    pil: Any
+    moved: Any
+    pil, moved = PIL.Image.fromarray(array), PIL.Image.fromarray(other)
+    for score in (psnr, ssim_matlab3d, ssim_channel, realblur_score):
+        assert score(moved, pil) == score(other, array)
+    model = BANet(BANetConfig(stem_channels=4, channels=4, modules=1, fusion_channels=2)).eval()
+    assert np.array_equal(restore(model, pil), restore(model, array))
+    assert np.array_equal(restore_sub_images(model, pil, grid=(1, 2)), restore_sub_images(model, array, grid=(1, 2)))
 
 
 def test_an_image_passes_unchanged() -> None:

@@ -68,4 +68,4 @@ def shipped(scene: str) -> Photograph:
         if not (folder / inside).is_file():
             raise DataError(f"the photograph {view} is not installed: pip install 'banet[mini]'")
         views.append(folder / inside)
-    return Photograph(name=scene, views=tuple(views), grey_as_rgb=True)  # camera and coins are grey
+    return Photograph(name=scene, views=tuple(views), keep_profile=False)  # its bytes stay as they were

@@ -1,8 +1,9 @@
 """Pairs from single sharp photographs: part of a photograph, blurred by `banet.data.pairs.blur_model`."""
 
 import multiprocessing
+from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -12,16 +13,17 @@ import cv2
 import numpy as np
 
 from banet.data.archives.safety import summary
-from banet.data.images.codec import encode_png, read_image
+from banet.data.images.codec import DecodedImage, converted_note, encode_png, read_picture
 from banet.data.images.image_files import IMAGES, called_alike, find_files, plain
 from banet.data.manifest import SynthesisParams
-from banet.data.names import BLUR, NOISE_FREE, SHARP
+from banet.data.names import BLUR, NOISE_FREE, SHARP, Conversion
 from banet.data.pairs.blur_model import Layer, Light, add_noise, camera_path, develop, expose, exposure, soft_blob
 from banet.data.pairs.pair_writer import PairTask
 from banet.errors import DataError
 from banet.image import Image
 
 DETAIL_CANDIDATES = 6  # places drawn for each picture; the most detailed is taken, since empty sky teaches nothing
+PER_WORKER = 64  # photographs that are checked sooner than another process starts
 LARGEST_PART = 2048  # side in pixels to which a larger photograph is cut, unless the picture needs more
 
 
@@ -31,48 +33,59 @@ class Photograph:
 
     name: str
     views: tuple[Path, ...]  # pair k shows view k modulo their number
-    grey_as_rgb: bool = False  # accept grey pictures
+    convert: tuple[Conversion, ...] = ()  # pictures that are not 8-bit RGB
+    keep_profile: bool = True  # the pairs get the photograph's colour profile
 
-    def read(self, number: int) -> Image:
-        """Read the view of pair `number`, uint8 RGB (H, W, 3).
+    def read(self, number: int) -> DecodedImage:
+        """Read the view of pair `number`.
 
         Raises:
             DataError: the file is missing or refused by the codec.
         """
-        return read_image(self.views[number % len(self.views)], grey_as_rgb=self.grey_as_rgb)
+        return read_picture(self.views[number % len(self.views)], convert=self.convert)
 
 
-def find_photographs(folder: Path) -> list[Photograph]:
+def find_photographs(folder: Path, convert: tuple[Conversion, ...] = ()) -> list[Photograph]:
     """Find the photographs of a folder and its subfolders; the parts of a path, joined with `_`, name the photograph.
 
     Raises:
         DataError: there are none, or several have the same name.
     """
     files = find_files(folder, IMAGES, "photographs")
-    found = [Photograph(name=plain("_".join(file.with_suffix("").parts)), views=(folder / file,)) for file in files]
+    found = [
+        Photograph(name=plain("_".join(file.with_suffix("").parts)), views=(folder / file,), convert=convert)
+        for file in files
+    ]
     if problems := called_alike((photograph.name for photograph in found), "photographs"):
         raise DataError(f"{folder}: {summary(problems)}: each needs its own name")
     return found
 
 
-def require_usable(photographs: list[Photograph], params: SynthesisParams) -> None:
-    """Read every photograph once, because a bad one should not stop the work hours later.
+def require_usable(photographs: list[Photograph], params: SynthesisParams) -> str | None:
+    """Read every photograph once, because a bad one should not stop the work hours later; say which are converted.
 
     Raises:
         DataError: images that the codec refuses or that are too small: all in one line.
     """
-
-    def problem(photograph: Photograph) -> str | None:
-        try:
-            _smallest_scale(params, photograph.read(0), str(photograph.views[0]))
-        except DataError as error:
-            return str(error)
-        return None
-
-    with ThreadPoolExecutor(multiprocessing.cpu_count()) as pool:
-        problems = [problem for problem in pool.map(problem, photographs) if problem is not None]
-    if problems:
+    check = partial(_check, params)
+    workers = min(multiprocessing.cpu_count(), 1 + len(photographs) // PER_WORKER)
+    if workers == 1:
+        found = [check(photograph) for photograph in photographs]
+    else:  # in processes: those of one process are decoded one after the other
+        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+            found = list(pool.map(check, photographs, chunksize=8))
+    if problems := [problem for problem, _ in found if problem is not None]:
         raise DataError(summary(problems))
+    return converted_note(Counter(kind for _, kind in found))
+
+
+def _check(params: SynthesisParams, photograph: Photograph) -> tuple[str | None, str]:
+    try:
+        picture = photograph.read(0)
+        _smallest_scale(params, picture.pixels, str(photograph.views[0]))
+    except DataError as error:
+        return str(error), ""
+    return None, picture.converted
 
 
 def photograph_tasks(
@@ -118,8 +131,10 @@ def blurred_pair(params: SynthesisParams, photograph: Image, scene: str, stratum
 def _encoded_pair(
     params: SynthesisParams, photograph: Photograph, stratum: str, number: int, kinds: tuple[str, ...]
 ) -> dict[str, bytes]:
-    images = blurred_pair(params, photograph.read(number), photograph.name, stratum, number)
-    return {kind: encode_png(images[kind]) for kind in kinds}
+    picture = photograph.read(number)
+    images = blurred_pair(params, picture.pixels, photograph.name, stratum, number)
+    profile = picture.profile if photograph.keep_profile else b""
+    return {kind: encode_png(images[kind], profile=profile) for kind in kinds}
 
 
 def _part(params: SynthesisParams, photograph: Image, rng: np.random.Generator) -> Image:

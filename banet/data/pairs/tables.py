@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from banet.data.archives.safety import summary
 from banet.data.images.codec import decode, encode_png
 from banet.data.images.image_files import find_files, plain, sequence_of
-from banet.data.names import BLURRED, SEQUENCE, SHARP
+from banet.data.names import BLURRED, SEQUENCE, SHARP, Conversion
 from banet.data.pairs.pair_writer import PairTask
 from banet.errors import DataError
 
@@ -56,7 +56,9 @@ def read_names(files: list[Path], split: str, pattern: str | None) -> list[tuple
     return names
 
 
-def table_tasks(files: list[Path], split: str, names: list[tuple[str, str]], blur: str) -> Iterator[PairTask]:
+def table_tasks(
+    files: list[Path], split: str, names: list[tuple[str, str]], blur: str, convert: tuple[Conversion, ...] = ()
+) -> Iterator[PairTask]:
     """Yield the pairs of tables in order, named by `read_names`, with only a few rows in memory at once.
 
     Raises:
@@ -72,16 +74,16 @@ def table_tasks(files: list[Path], split: str, names: list[tuple[str, str]], blu
                 where = f"{file} row {number}"
                 problems += [f"{where} has no image {kind}" for kind, content in images.items() if not content]
                 if not problems:
-                    encoded = partial(_as_png, images, where)
+                    encoded = partial(_as_png, images, where, convert)
                     yield PairTask(split=split, sequence=sequence, frame=frame, encoded=encoded)
     if problems:
         raise DataError(summary(problems))
 
 
-def _as_png(images: dict[str, bytes], where: str) -> dict[str, bytes]:
+def _as_png(images: dict[str, bytes], where: str, convert: tuple[Conversion, ...]) -> dict[str, bytes]:
     """Turn images in any format into PNG; PNG files are not encoded again."""
     return {
-        kind: content if content.startswith(PNG) else encode_png(decode(content, f"{where}, {kind}"))
+        kind: content if content.startswith(PNG) else encode_png(decode(content, f"{where}, {kind}", convert=convert))
         for kind, content in images.items()
     }
 

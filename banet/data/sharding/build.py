@@ -15,8 +15,8 @@ from banet.data.archives.base import Archive
 from banet.data.archives.layouts import PairFiles
 from banet.data.archives.open import open_archive
 from banet.data.archives.tar import TarArchive
-from banet.data.images.codec import decode
-from banet.data.names import SHARP, TEST
+from banet.data.images.codec import decode_picture
+from banet.data.names import SHARP, TEST, Conversion
 from banet.data.sharding.writer import ROWS_PER_SHARD, ShardWriter, WrittenShard, shard_name, write_shard
 from banet.data.shards.pixels import Storage
 from banet.data.shards.reader import Pair
@@ -43,6 +43,7 @@ class ShardJob:
     out: Path  # the shard
     variants: tuple[str, ...]
     storage: Storage
+    convert: tuple[Conversion, ...] = ()  # pictures that are not 8-bit RGB
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class ShardResult:
     shard: WrittenShard
     unread: list[str]  # problems with members that the archive could not give
     refused: list[str]  # problems with members that are not images of a benchmark
+    converted: Counter[str]  # number of images by what they were, if not 8-bit RGB
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,6 +64,7 @@ class ShardPlan:
     pairs: list[PairFiles]  # all in the archive
     writer: ShardWriter  # gets the shards
     numbers: Counter[str]  # split: number of its shards so far, which `jobs` counts on
+    convert: tuple[Conversion, ...] = ()  # pictures that are not 8-bit RGB
     unread: list[str] = field(default_factory=list)  # problems with members that the archive could not give
 
     def jobs(self) -> Iterator[ShardJob]:
@@ -77,6 +80,7 @@ class ShardPlan:
                 out=self.writer.folder.absolute() / shard_name(split, self.numbers[split]),
                 variants=self.writer.variants,
                 storage=self.writer.storage,
+                convert=self.convert,
             )
             self.numbers[split] += 1
 
@@ -105,21 +109,30 @@ def make_shard(job: ShardJob) -> ShardResult:
     """
     unread: list[str] = []
     refused: list[str] = []
+    converted: Counter[str] = Counter()
     read: Iterable[tuple[PairFiles, Contents]] = job.pairs
     if job.archive is not None:
         archive = _opened(job.archive, job.archive.stat().st_mtime_ns)
         read = archive.read_pairs([pair for pair, _ in job.pairs], unread)
-    shard = write_shard(job.out, _decoded(job, read, refused), job.variants, job.storage, with_ssim=job.with_ssim)
-    return ShardResult(shard, unread, refused)
+    pairs = _decoded(job, read, refused, converted)
+    shard = write_shard(job.out, pairs, job.variants, job.storage, with_ssim=job.with_ssim)
+    return ShardResult(shard, unread, refused, converted)
 
 
-def _decoded(job: ShardJob, read: Iterable[tuple[PairFiles, Contents]], refused: list[str]) -> Iterator[Pair]:
+def _decoded(
+    job: ShardJob, read: Iterable[tuple[PairFiles, Contents]], refused: list[str], converted: Counter[str]
+) -> Iterator[Pair]:
     for pair, contents in read:
         try:
-            images = {kind: decode(contents[kind], pair.members[kind]) for kind in (SHARP, *job.variants)}
+            pictures = {
+                kind: decode_picture(contents[kind], pair.members[kind], convert=job.convert)
+                for kind in (SHARP, *job.variants)
+            }
         except DataError as error:
             refused.append(str(error))
             continue
+        images = {kind: picture.pixels for kind, picture in pictures.items()}
+        converted.update(picture.converted for picture in pictures.values())
         sizes = {kind: f"{image.shape[0]}x{image.shape[1]}" for kind, image in images.items()}
         if len(set(sizes.values())) > 1:
             refused.append(f"{pair.key}: the images of a pair differ in size: {sizes}")

@@ -180,7 +180,6 @@ def test_lossless_webp_is_scored(write: Write) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (np.zeros((24, 30), np.uint8), "000002.png is grey, not 8-bit RGB: convert"),
         (np.zeros((24, 30, 3), np.uint16), "000002.png is 16-bit RGB, not 8-bit RGB: scale"),
         (np.zeros((24, 30, 4), np.uint8), "000002.png is RGB with transparency"),
         (None, "000002.png is empty"),
@@ -190,6 +189,15 @@ def test_images_that_are_not_8_bit_rgb_are_refused(write: Write, content: Image 
     restored, sharp = write("restored", *NAMES), write("sharp", *NAMES)
     (restored / NAMES[1]).write_bytes(b"" if content is None else cv2.imencode(".png", content)[1].tobytes())
     assert reason in refused(restored, sharp)
+
+
+def test_grey_and_opaque_restored_images_are_scored_and_counted(write: Write, tmp_path: Path) -> None:
+    restored, sharp = write("restored", *NAMES), write("sharp", *NAMES)
+    levels = np.full((24, 30), 90, np.uint8)
+    for folder, image in ((restored, levels), (sharp, np.dstack([levels] * 3 + [np.full_like(levels, 255)]))):
+        cv2.imwrite(str(folder / NAMES[1]), image)
+    assert score_folders(restored, sharp, "gopro")[1].restored.psnr == math.inf
+    assert compare_folders(restored, sharp, "gopro").not_rgb == 1
 
 
 def test_a_folder_that_is_missing_or_empty_is_named(write: Write, tmp_path: Path) -> None:

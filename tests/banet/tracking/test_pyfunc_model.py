@@ -5,9 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import PIL.ImageCms
 
 from banet.closure import closure
-from banet.data.images.codec import decode, write_image
+from banet.data.images.codec import decode_picture, write_image
 from banet.inference import restore
 from banet.model.weights import load_weights
 from banet.tracking.pyfunc_package import PROGRAM
@@ -16,7 +17,7 @@ from banet.tracking.store import Store
 
 # A process that knows mlflow, numpy and the address, and finds neither this repository nor the upper floors' tools.
 FRESH = """
-import sys
+import sys, zlib
 from importlib.util import find_spec
 from pathlib import Path
 import numpy as np
@@ -31,15 +32,22 @@ import mlflow
 model = mlflow.pyfunc.load_model("models:/banet-fresh@candidate")
 folder = Path(sys.argv[1])
 array, png = np.load(folder / "in.npy"), (folder / "in.png").read_bytes()
+from PIL import Image
+
+pil = Image.fromarray(array)
+assert (model.predict(pil) == model.predict([pil])[0]).all() and (model.predict(pil) == model.predict(array)).all()
 one, encoded, several = model.predict(array), model.predict(png), model.predict([png, array[:8, :9]])
 assert type(several[0]) is bytes and several[1].shape == (8, 9, 3)
 assert several[0] == encoded
 np.save(folder / "out.npy", one)
 (folder / "out.png").write_bytes(encoded)
-try:
-    model.predict(array.astype(np.float32))
-except Exception as error:
-    print(error)
+bomb = png[:16] + (8000).to_bytes(4) * 2 + png[24:29]  # a header with its own checksum
+bomb = bomb + zlib.crc32(bomb[12:]).to_bytes(4) + png[33:]
+for wrong in (array.astype(np.float32), bomb, Image.new("L", (9, 9))):
+    try:
+        model.predict(wrong)
+    except Exception as error:
+        print(error)
 
 import banet
 
@@ -55,7 +63,8 @@ def test_program_without_this_repository_restores_arrays_and_bytes(
     register(store, folder, name="banet-fresh", run_id="")
     image = np.random.default_rng(0).integers(0, 256, (37, 21, 3), dtype=np.uint8)
     np.save(tmp_path / "in.npy", image)
-    write_image(tmp_path / "in.png", image)
+    profile = PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile("sRGB")).tobytes()
+    write_image(tmp_path / "in.png", image, profile=profile)
     environment = {
         **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
         "MLFLOW_TRACKING_URI": store.uri,
@@ -73,8 +82,12 @@ def test_program_without_this_repository_restores_arrays_and_bytes(
     assert done.returncode == 0, done.stderr
     expected = restore(load_weights(folder), image)
     assert np.array_equal(np.load(tmp_path / "out.npy"), expected)
-    assert np.array_equal(decode((tmp_path / "out.png").read_bytes(), "out.png"), expected)
+    picture = decode_picture((tmp_path / "out.png").read_bytes(), "out.png")
+    assert np.array_equal(picture.pixels, expected)
+    assert picture.profile == profile
     assert "must be uint8 RGB" in done.stdout  # a float image is refused, not guessed at
+    assert "the image is 8000x8000 (height x width), more than the 34 megapixels" in done.stdout
+    assert "the image is a PIL image of mode L, not RGB" in done.stdout
     assert done.stderr == ""
 
 

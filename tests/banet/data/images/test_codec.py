@@ -1,15 +1,30 @@
 """Images in files: RGB outside, lossless in PNG, and every kind of damage is an expected error."""
 
+import io
 import struct
 import zlib
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import PIL.Image
+import PIL.ImageCms
+import PIL.ImageOps
 import pytest
 
-from banet.data.images.codec import decode, encode_png, encode_webp, read_image, require_writable, write_image
+from banet.data.images.codec import (
+    converted_note,
+    decode,
+    decode_picture,
+    encode_png,
+    encode_webp,
+    loss,
+    read_image,
+    require_writable,
+    write_image,
+)
 from banet.errors import DataError
 from banet.image import Image
 
@@ -69,6 +84,12 @@ def encoded(suffix: str, array: np.ndarray) -> bytes:
     return content.tobytes()
 
 
+def saved(mode: str, kind: str, **options: Any) -> bytes:  # noqa: ANN401  # as Pillow takes them
+    file = io.BytesIO()
+    PIL.Image.fromarray(RED_ON_BLUE).convert(mode).save(file, kind, **options)
+    return file.getvalue()
+
+
 def test_channels_are_rgb() -> None:
     rows = b"".join(b"\0" + row.tobytes() for row in RED_ON_BLUE)
     assert np.array_equal(decode(png(3, 4, rows), "x"), RED_ON_BLUE)
@@ -85,23 +106,19 @@ APP = b"\xff\xff\xe0" + struct.pack(">H", 6) + b"\xff\xc0ab"  # a filling byte, 
 @pytest.mark.parametrize(
     ("content", "found"),
     [
-        (png(1, 2, b"\0" + bytes([7, 200]), color=0), "grey"),
-        (png(1, 8, b"\0\xa5", color=0, bits=1), "grey"),
-        (png(1, 1, b"\0" + bytes([7, 255]), color=4), "grey with transparency"),
+        (png(1, 1, b"\0" + bytes([7, 254]), color=4), "grey with transparency"),
         (png(1, 1, b"\0" + bytes([7]), color=0, extra=chunk(b"tRNS", b"\0\7")), "grey with transparency"),
-        (png(1, 1, b"\0" + bytes([10, 20, 30, 255]), color=6), "RGB with transparency"),
-        (png(1, 1, b"\0" + bytes([10, 20, 30]), extra=chunk(b"tRNS", b"\0" * 6)), "RGB with transparency"),
-        (png(1, 1, b"\0\1", color=3, extra=PALETTE + chunk(b"tRNS", b"\x80")), "RGB with transparency"),
+        (png(1, 1, b"\0" + bytes([10, 20, 30, 254]), color=6), "RGB with transparency"),
+        (png(1, 1, b"\0" + bytes(3), extra=chunk(b"tRNS", b"\0" * 6)), "RGB with transparency"),
+        (png(1, 1, b"\0\0", color=3, extra=PALETTE + chunk(b"tRNS", b"\x80")), "RGB with transparency"),
         (png(1, 1, b"\0" + bytes(6), bits=16), "16-bit RGB"),
         (png(1, 1, b"\0" + bytes(2), color=0, bits=16), "16-bit grey"),
         (png(1, 1, b"\0" + bytes(8), color=6, bits=16), "16-bit RGB with transparency"),
-        (encoded(".jpg", LEVELS), "grey"),
-        (jpeg_frame(1), "grey"),
         (jpeg_frame(4), "CMYK"),
         (jpeg_frame(4, before=APP), "CMYK"),
         (jpeg_frame(3, bits=12), "12-bit RGB"),
-        (encoded(".bmp", LEVELS), "grey"),
-        (encoded(".tiff", LEVELS), "grey"),
+        (saved("CMYK", "TIFF"), "CMYK"),
+        (saved("LA", "TIFF"), "grey with transparency"),
         (encoded(".tiff", FOUR[..., :3].astype(np.uint16)), "16-bit RGB"),
         (encoded(".tiff", FOUR[..., :3].astype(np.float32)), "32-bit RGB"),
         (encoded(".webp", FOUR), "RGB with transparency"),
@@ -127,16 +144,42 @@ def test_a_palette_of_colours_is_rgb(bits: int, row: bytes) -> None:
     assert decoded.tolist() == [[[255, 0, 7], [0, 0, 0], [10, 20, 30], [255, 0, 7]]]
 
 
-def test_grey_becomes_rgb_when_asked_for(tmp_path: Path) -> None:
-    (tmp_path / "grey.png").write_bytes(png(1, 2, b"\0" + bytes([7, 200]), color=0))
-    assert read_image(tmp_path / "grey.png", grey_as_rgb=True).tolist() == [[[7, 7, 7], [200, 200, 200]]]
-    with pytest.raises(DataError, match=r"grey.png is grey, not 8-bit RGB: convert it"):
-        read_image(tmp_path / "grey.png")
-    for content in (png(1, 1, b"\0" + bytes(2), color=0, bits=16), png(1, 1, b"\0" + bytes(4), color=6)):
-        with pytest.raises(DataError, match="not 8-bit RGB"):
-            decode(content, "x", grey_as_rgb=True)
-    rgb = png(1, 1, b"\0" + bytes([10, 20, 30]))
-    assert decode(rgb, "x", grey_as_rgb=True).tolist() == [[[10, 20, 30]]]
+@pytest.mark.parametrize(
+    ("content", "levels", "kind"),
+    [
+        (png(1, 2, b"\0" + bytes([7, 200]), color=0), [[7, 7, 7], [200, 200, 200]], "grey"),
+        (png(1, 2, b"\0\x40", color=0, bits=1), [[0, 0, 0], [255, 255, 255]], "grey"),
+        (png(1, 1, b"\0" + bytes([7, 255]), color=4), [[7, 7, 7]], "grey with an opaque alpha channel"),
+        (png(1, 1, b"\0" + bytes([1, 2, 3, 255]), color=6), [[1, 2, 3]], "RGB with an opaque alpha channel"),
+        (png(1, 1, b"\0\1", color=3, extra=PALETTE + chunk(b"tRNS", b"\xff")), [[10, 20, 30]], "RGB with an opaque"),
+        (encoded(".tiff", np.full((1, 2), 7, np.uint8)), [[7, 7, 7]] * 2, "grey"),
+        (encoded(".bmp", np.full((1, 2), 7, np.uint8)), [[7, 7, 7]] * 2, "grey"),
+        (png(1, 1, b"\0" + bytes([10, 20, 30])), [[10, 20, 30]], ""),
+    ],
+)
+def test_grey_and_an_opaque_alpha_channel_are_taken_and_told(content: bytes, levels: list[int], kind: str) -> None:
+    picture = decode_picture(content, "x")
+    assert picture.pixels.tolist() == [levels]
+    assert picture.converted.startswith(kind)
+    assert bool(kind) == bool(picture.converted)
+
+
+def test_what_was_converted_is_said_in_numbers() -> None:
+    assert converted_note({"grey": 2, "": 9, "CMYK": 1}) == "converted to 8-bit RGB: 1 CMYK, 2 grey"
+    assert converted_note({"": 9}) is None
+
+
+def test_conversions_that_are_asked_for_by_name() -> None:
+    deep = png(1, 1, b"\0" + struct.pack(">3H", 257 * 9, 257 * 9 + 128, 257 * 9 + 129), bits=16)
+    assert decode(deep, "x", convert=["16-bit"]).tolist() == [[[9, 9, 10]]]
+    half = png(1, 2, b"\0" + bytes([10, 20, 30, 102, 1, 2, 3, 0]), color=6)
+    assert decode(half, "x", convert=["transparency"]).tolist() == [[[157, 161, 165], [255, 255, 255]]]
+    both = png(1, 1, b"\0" + bytes(8), color=6, bits=16)
+    assert decode(both, "x", convert=["transparency", "16-bit"]).tolist() == [[[255, 255, 255]]]
+    assert decode_picture(saved("CMYK", "JPEG"), "x", convert=["CMYK"])[2:] == (b"", "CMYK")
+    for content, names in ((deep, "16-bit"), (half, "transparency"), (both, "16-bit, transparency")):
+        with pytest.raises(DataError, match=rf"first, or write `convert: \[{names}\]` into the manifest$"):
+            decode(content, "x", convert=[])
 
 
 @pytest.mark.parametrize(
@@ -188,10 +231,141 @@ def test_a_flipped_bit_in_a_png_never_gives_another_image(image: Image, capfd: p
     capfd.readouterr()
 
 
-def test_a_header_that_claims_a_huge_image_is_refused(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(DataError, match=r"bomb.png is not an image, or a damaged one"):
+SPECIAL: dict[str, tuple[str, list[int]]] = {
+    "baseline": (".jpg", []),
+    "progressive": (".jpg", [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]),
+    "restarts": (".jpg", [cv2.IMWRITE_JPEG_RST_INTERVAL, 4]),
+    "png": (".png", []),
+    "lzw": (".tiff", [cv2.IMWRITE_TIFF_COMPRESSION, cv2.IMWRITE_TIFF_COMPRESSION_LZW]),
+    "deflate": (".tiff", [cv2.IMWRITE_TIFF_COMPRESSION, cv2.IMWRITE_TIFF_COMPRESSION_ADOBE_DEFLATE]),
+    "packbits": (".tiff", [cv2.IMWRITE_TIFF_COMPRESSION, cv2.IMWRITE_TIFF_COMPRESSION_PACKBITS]),
+    "jpeg in tiff": (
+        ".tiff",
+        [cv2.IMWRITE_TIFF_COMPRESSION, cv2.IMWRITE_TIFF_COMPRESSION_JPEG, 278, 16],
+    ),  # rows of a strip
+    "avif": (".avif", []),
+}
+
+
+@pytest.mark.parametrize("name", SPECIAL)
+def test_an_image_damaged_in_the_middle_is_refused(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (12, 12, 3), dtype=np.uint8)
+    smooth = np.asarray(cv2.resize(noise, (200, 160), interpolation=cv2.INTER_CUBIC), np.uint8)
+    content = np.asarray(cv2.imencode(SPECIAL[name][0], smooth, SPECIAL[name][1])[1]).tobytes()
+    assert decode(content, "x").shape == (160, 200, 3)
+    rng = np.random.default_rng(1)
+    for at in np.linspace(0.45, 0.8, 5) * len(content):
+        middle = slice(int(at), int(at) + min(1000, len(content) // 6))
+        damaged = bytearray(content)
+        damaged[middle] = rng.bytes(middle.stop - middle.start)
+        with pytest.raises(DataError, match=r"^a/b.jpg is not an image, or a damaged one: fetch it again"):
+            decode(bytes(damaged), "a/b.jpg")
+    assert capfd.readouterr().err == ""  # the libraries' own words are not passed on
+
+
+def test_a_wrong_checksum_anywhere_in_a_png_is_refused() -> None:
+    content = png(1, 1, b"\0" + bytes(3), extra=chunk(b"tEXt", b"a\0b"))
+    decode(content + b"after the end", "x")
+    with pytest.raises(DataError, match="damaged"):
+        decode(content.replace(b"a\0b", b"a\0c"), "x")
+
+
+def test_odd_but_intact_files_are_taken(image: Image, capfd: pytest.CaptureFixture[str]) -> None:
+    jpeg = encoded(".jpg", image)
+    expected = decode(jpeg, "x")
+    preview = b"\xff\xe1" + struct.pack(">H", len(jpeg) + 2) + jpeg  # with its own start and end
+    for odd in (
+        jpeg + bytes(999) + jpeg,
+        jpeg[:2] + preview + jpeg[2:],
+        jpeg[:2] + b"\xff\xfe\0\2\xff\xe5\0\3x" + jpeg[2:],
+        jpeg.replace(b"\xff\xdb", b"\xff\xff\xff\xdb", 1),
+    ):
+        assert np.array_equal(decode(odd, "x"), expected)
+    views = [PIL.Image.fromarray(image), PIL.Image.fromarray(image[::-1])]
+    file = io.BytesIO()
+    views[0].save(file, "MPO", save_all=True, append_images=views[1:])  # as phones write them
+    assert decode(file.getvalue(), "x").shape == image.shape
+    assert np.array_equal(decode(saved("RGB", "TIFF", tiffinfo={65000: "private"}), "x"), RED_ON_BLUE)
+    assert "65000" in capfd.readouterr().err  # what is no damage is still told
+
+
+def test_a_header_that_claims_a_huge_image_is_refused_by_it() -> None:
+    with pytest.raises(
+        DataError, match=r"bomb.png has 3600000000 pixels, more than the 179 megapixels .*make it small"
+    ):
         decode(png(60_000, 60_000, b"\0" * 100), "bomb.png")
-    capfd.readouterr()
+    with pytest.raises(DataError, match=r"a.png is 40x60 \(height x width\), more than the 0 megapixels"):
+        decode(png(40, 60, b""), "a.png", most_pixels=2399)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "AVIF", "TIFF"])
+def test_an_animation_is_refused_with_the_number_of_its_frames(kind: str) -> None:
+    frames = [PIL.Image.fromarray(np.roll(RED_ON_BLUE, i, 1)) for i in range(3)]
+    file = io.BytesIO()
+    frames[0].save(file, kind, save_all=True, append_images=frames[1:])
+    with pytest.raises(DataError, match=r"a.gif holds 3 frames or pages: save them as single pictures"):
+        decode(file.getvalue(), "a.gif")
+    assert decode(saved("RGB", kind), "x").shape == RED_ON_BLUE.shape
+
+
+def test_thumbnails_are_no_pages() -> None:
+    file = io.BytesIO()
+    small = PIL.Image.fromarray(RED_ON_BLUE[:2, :2])
+    small.encoderinfo = {"tiffinfo": {254: 1}}  # of a page that is appended
+    PIL.Image.fromarray(RED_ON_BLUE).save(file, "TIFF", save_all=True, append_images=[small])
+    assert np.array_equal(decode(file.getvalue(), "x"), RED_ON_BLUE)
+
+
+PROFILE = PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile("sRGB")).tobytes()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("orientation", [1, 2, 3, 4, 5, 6, 7, 8])
+def test_profile_and_exif_travel_and_nobody_turns_the_picture_twice(
+    tmp_path: Path, kind: str, orientation: int
+) -> None:
+    exif = PIL.Image.Exif()
+    exif[0x010F], exif[0x0112] = "a camera", orientation
+    content = saved("RGB", kind, exif=exif.tobytes(), icc_profile=PROFILE)
+    shown = PIL.ImageOps.exif_transpose(PIL.Image.open(io.BytesIO(content))).convert("RGB")
+    picture = decode_picture(content, "x")
+    assert np.abs(picture.pixels.astype(int) - np.asarray(shown)).max() <= 4
+    for ending in (".png", ".jpg", ".webp", ".tif", ".avif"):
+        path = tmp_path / f"a{ending}"
+        write_image(path, picture.pixels, profile=picture.profile, exif=picture.exif)
+        with PIL.Image.open(path) as written:
+            assert written.info["icc_profile"] == PROFILE
+            assert written.size == PIL.ImageOps.exif_transpose(written).size == shown.size
+            assert (kind, ending) != ("JPEG", ".jpg") or written.getexif()[0x010F] == "a camera"
+        assert np.abs(read_image(path).astype(int) - picture.pixels).max() <= (60 if ending == ".jpg" else 0)
+
+
+def test_a_profile_that_is_not_of_rgb_is_not_given_to_rgb() -> None:
+    grey = saved("L", "PNG", icc_profile=PROFILE.replace(b"RGB ", b"GRAY"))
+    assert decode_picture(grey, "x").profile == b""
+    damaged = saved("RGB", "JPEG", icc_profile=PROFILE[:200])
+    assert decode_picture(damaged, "x").profile == b""
+
+
+def test_a_format_without_profiles_is_refused_for_a_picture_with_one(tmp_path: Path) -> None:
+    require_writable(tmp_path / "a.bmp")
+    with pytest.raises(DataError, match=r"a.bmp: '.bmp' cannot hold the picture's colour profile: use .png"):
+        require_writable(tmp_path / "a.bmp", profile=PROFILE)
+
+
+@pytest.mark.parametrize("ending", [".png", ".PNG", ".webp", ".tif", ".bmp", ".avif", ".jp2", ".ppm", ".ras"])
+def test_what_is_written_is_what_was_given_unless_a_loss_is_told(tmp_path: Path, image: Image, ending: str) -> None:
+    image = np.tile(image, (2, 2, 1))  # JPEG 2000 takes none below 32x32
+    write_image(tmp_path / f"a{ending}", image)
+    assert np.array_equal(read_image(tmp_path / f"a{ending}"), image)
+    assert loss(tmp_path / f"a{ending}") == ""
+    assert "JPEG of quality 95: lossy" in loss(Path("a.JPG"))
+
+
+@pytest.mark.parametrize("ending", [".gif", ".pbm", ".pgm", ".pam", ".hdr"])
+def test_formats_that_cannot_hold_a_picture_are_refused(tmp_path: Path, image: Image, ending: str) -> None:
+    with pytest.raises(DataError, match=f"'{ending}' cannot hold the picture's colours: use .png or .jpg"):
+        write_image(tmp_path / f"a{ending}", image)
 
 
 @pytest.mark.parametrize("content", [b"\0" * 100, b"GIF", b"frames 7 offset 0"])

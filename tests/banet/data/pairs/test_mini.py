@@ -48,7 +48,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_pair(params: SynthesisParams, scene: str, stratum: str, number: int) -> dict[str, Image]:
-    return blurred_pair(params, shipped(scene).read(number), scene, stratum, number)
+    return blurred_pair(params, shipped(scene).read(number).pixels, scene, stratum, number)
 
 
 def same(one: dict[str, Any], two: dict[str, Any]) -> bool:
@@ -167,7 +167,7 @@ def test_a_second_layer_moves_in_its_share_of_the_scenes(monkeypatch: pytest.Mon
 def test_both_views_of_the_motorcycle_are_used() -> None:
     files = {scene: list(paths) for scene, paths in mini.SCENES.items()}
     assert [len(paths) for scene, paths in files.items() if scene != "motorcycle"] == [1] * (len(files) - 1)
-    left, right = (shipped("motorcycle").read(number) for number in (2, 1))
+    left, right = (shipped("motorcycle").read(number).pixels for number in (2, 1))
     assert left.shape == right.shape
     assert not np.array_equal(left, right)
 
@@ -176,7 +176,7 @@ def test_the_committed_scenes_are_installed_and_large_enough_for_its_pictures() 
     params = read_benchmark(Path(__file__).parents[4] / "data/benchmarks", "mini").synthesis
     assert params is not None
     for scene in (scene for scenes in params.photographs.values() for scene in scenes):
-        photograph = shipped(scene).read(1)
+        photograph = shipped(scene).read(1).pixels
         assert photograph.shape[0] * params.reduction[1] >= params.height + 1
         assert photograph.shape[1] * params.reduction[1] >= params.width + 1
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import PIL.ImageCms
 import pytest
 
-from banet.data.images.codec import decode, write_image
+from banet.data.images.codec import decode, decode_picture, write_image
 from banet.data.manifest import SynthesisParams
 from banet.data.names import BLUR, NOISE_FREE, SHARP
 from banet.data.pairs import blur_model as synthesis
@@ -44,19 +45,33 @@ def test_a_pair_is_made_of_each_photograph_and_stratum(tmp_path: Path) -> None:
     assert again[BLUR].shape == (24, 32, 3)
 
 
-def test_what_is_wrong_with_photographs_is_said_at_once(tmp_path: Path) -> None:
+def test_what_is_wrong_with_photographs_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_image(tmp_path / "small.png", noise(30, 90))
     write_image(tmp_path / "good.png", noise(80, 90))
     cv2.imwrite(str(tmp_path / "grey.png"), noise(80, 90)[..., 0])
     cv2.imwrite(str(tmp_path / "deep.png"), noise(80, 90).astype(np.uint16) * 256)
+    monkeypatch.setattr(photographs, "PER_WORKER", 3)  # two processes
     with pytest.raises(DataError) as caught:
         require_usable(find_photographs(tmp_path), PARAMS)
     said = str(caught.value)
     assert "small.png is 30x90: reduced by 0.6 it is too small for a 24x32 picture" in said
-    assert "grey.png is grey, not 8-bit RGB" in said
+    assert "grey.png" not in said
     assert "deep.png is 16-bit RGB, not 8-bit RGB" in said
+    assert "or write `convert: [16-bit]` into the manifest" in said
     assert "good.png" not in said
     assert "\n" not in said
+    (tmp_path / "small.png").unlink()
+    told = require_usable(find_photographs(tmp_path, ("16-bit",)), PARAMS)
+    assert told == "converted to 8-bit RGB: 1 16-bit RGB, 1 grey"
+
+
+def test_the_pairs_keep_the_photographs_colour_profile(tmp_path: Path) -> None:
+    profile = PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile("sRGB")).tobytes()
+    write_image(tmp_path / "a.jpg", noise(80, 90), profile=profile)
+    (found,) = find_photographs(tmp_path)
+    for photograph, kept in ((found, profile), (replace(found, keep_profile=False), b"")):
+        task = next(photograph_tasks([photograph], PARAMS, "test", pairs=1, kinds=(BLUR, SHARP)))
+        assert [decode_picture(content, "x").profile for content in task.encoded().values()] == [kept, kept]
 
 
 def test_two_photographs_of_one_name_are_refused(tmp_path: Path) -> None:

@@ -94,14 +94,16 @@ def test_a_table_without_the_columns_is_refused(tmp_path: Path, rows: list[dict[
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_is_no_table_and_a_grey_picture_are_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_table_and_a_deep_picture_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_text("no table")
     with pytest.raises(DataError, match=r"a\.parquet is not a Parquet table, or it is damaged"):
         find_tables(tmp_path / "a.parquet")
     with pytest.raises(DataError, match=r"nowhere is not a folder: it should hold Parquet tables"):
         find_tables(tmp_path / "nowhere")
-    grey = cv2.imencode(".jpg", picture()[..., 0])[1].tobytes()
-    files = [write(tmp_path / "b.parquet", [{"blurred": grey, "sharp": grey}])]
+    deep = cv2.imencode(".tiff", (levels := picture()).astype(np.uint16) * 257)[1].tobytes()
+    files = [write(tmp_path / "b.parquet", [{"blurred": deep, "sharp": deep}])]
     (task,) = table_tasks(files, "train", [("a", "1")], "blur")
-    with pytest.raises(DataError, match=r"b\.parquet row 1, blur is grey, not 8-bit RGB"):
+    with pytest.raises(DataError, match=r"b\.parquet row 1, blur is 16-bit RGB, .* or write `convert: \[16-bit\]`"):
         task.encoded()
+    (task,) = table_tasks(files, "train", [("a", "1")], "blur", ("16-bit",))
+    np.testing.assert_array_equal(decode(task.encoded()["blur"], "x"), levels[..., ::-1])

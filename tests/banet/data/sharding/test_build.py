@@ -131,13 +131,37 @@ BAD = {  # what stands in a member's place, and what is said of it
     "text": (b"not an image", "is not an image, or a damaged one"),
     "cut": (encode_png(picture(3))[:-40], "is not an image, or a damaged one"),
     "16 bit": (encoded(".png", picture(3).astype(np.uint16)), "is 16-bit RGB, not 8-bit RGB"),
-    "grey": (encoded(".png", picture(3)[:, :, 0]), "is grey, not 8-bit RGB"),
-    "alpha": (encoded(".png", np.dstack([picture(3), picture(3)[:, :, 0]])), "is RGB with transparency, not 8-bit RGB"),
+    "transparent": (
+        encoded(".png", np.dstack([picture(3), picture(3)[:, :, 0]])),
+        "is RGB with transparency, not 8-bit RGB",
+    ),
     "another size": (
         encode_png(picture(3, (24, 20))),
         "the images of a pair differ in size: {'sharp': '20x24', 'blur': '24x20'}",
     ),
 }
+
+
+def test_grey_pictures_and_those_the_manifest_names_are_converted_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = members()
+    places = [member for member in content if "/sharp/" in member][:3]
+    levels = picture(7)
+    content[places[0]] = encoded(".png", levels[..., 0])
+    content[places[1]] = encoded(".png", np.dstack([levels[..., ::-1], np.full_like(levels[..., 0], 255)]))
+    content[places[2]] = encoded(".png", levels[..., ::-1].astype(np.uint16) * 257)
+    raw = save(tmp_path / "raw", content)
+    with pytest.raises(DataError, match=r"is 16-bit RGB, .*, or write `convert: \[16-bit\]` into the manifest"):
+        shard(benchmark("g.zip"), raw, tmp_path / "out")
+    capsys.readouterr()
+    shard(replace(benchmark("g.zip"), convert=("16-bit",)), raw, tmp_path / "out")
+    told = "converted to 8-bit RGB: 1 16-bit RGB, 1 RGB with an opaque alpha channel, 1 grey"
+    assert capsys.readouterr().err == f"g.zip: {told}\n"
+    data = ShardFolder(tmp_path / "out")
+    found = [data.read(row, ("sharp",)).images["sharp"] for row in data.rows("train")[:3]]
+    for image, expected in zip(found, (np.dstack([levels[..., 0]] * 3), levels, levels), strict=True):
+        np.testing.assert_array_equal(image, expected)
 
 
 @pytest.mark.parametrize("name", ["g.zip", "g.tar.gz"])
