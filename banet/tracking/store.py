@@ -25,7 +25,7 @@ PATIENCE = {  # MLflow's own would retry for minutes
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }
-PACKAGES = {"psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}  # of drivers that are called otherwise
+PACKAGES = {"psycopg": "'psycopg[binary]'", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}  # of drivers
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 
@@ -258,7 +258,7 @@ def _require_database(uri: str) -> None:
             socket.create_connection((engine.url.host, port), timeout=ANSWER_SECONDS).close()
         engine.connect().close()
     except ImportError as error:
-        package = PACKAGES.get(error.name or "", error.name)
+        package = PACKAGES.get(error.name or "", error.name or "its driver")
         raise ConfigError(f"MLFLOW_TRACKING_URI={shown} needs a driver: pip install {package}") from None
     except (sqlalchemy.exc.ArgumentError, ValueError):
         raise ConfigError(f"MLFLOW_TRACKING_URI={shown} cannot be read: {FORMS}") from None

@@ -54,7 +54,7 @@ class LightTraining:
                 loss.backward()
                 optimizer.step()
                 started = time.monotonic()
-                on_progress(step, {"loss": float(loss), "lr": 0.1, "validation_psnr": 20.0 + step})
+                on_progress(step, {"loss": float(loss.detach()), "lr": 0.1, "validation_psnr": 20.0 + step})
                 self.longest_step = max(self.longest_step, time.monotonic() - started)
                 self.trained += 1
             state.parent.mkdir(parents=True)
@@ -90,7 +90,8 @@ def test_a_server_that_is_killed_in_a_training_costs_nothing(
             if step == 3:
                 time.sleep(1.5)  # the first two steps arrive
                 kill()
-                time.sleep(1.5)  # the outage is noticed
+            if step == 5:
+                time.sleep(4)  # the outage is noticed
 
         light = LightTraining(kill_at)
         with pytest.raises(ServiceError, match=r"does not answer .* the training is done and kept in .*again") as error:
