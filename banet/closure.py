@@ -40,7 +40,7 @@ def closure(*files: Path) -> tuple[Path, ...]:
 
 def deciding(*files: Path) -> tuple[Path, ...]:
     """Return the files of the closure that can change a result: those with code, except `CHANGES_NOTHING`."""
-    return tuple(file for file in closure(*files) if file not in CHANGES_NOTHING and _code(file).body)
+    return tuple(file for file in closure(*files) if file not in CHANGES_NOTHING and _code(_text(file)).body)
 
 
 def code_digests(*files: Path) -> dict[str, str]:
@@ -48,7 +48,21 @@ def code_digests(*files: Path) -> dict[str, str]:
 
     Comments, docstrings and layout do not count. Digests may differ between versions of Python.
     """
-    return {file.as_posix(): hashlib.sha256(ast.dump(_code(file)).encode()).hexdigest() for file in deciding(*files)}
+    return {file.as_posix(): code_digest(_text(file)) for file in deciding(*files)}
+
+
+def code_digest(source: str) -> str:
+    """Return the SHA-256 of a program, as `code_digests` does for files."""
+    return hashlib.sha256(ast.dump(_code(source)).encode()).hexdigest()
+
+
+def changed_files(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Name the files that differ, were added or are gone, in order; a shortened digest equals the whole one."""
+    return sorted(
+        file
+        for file in before.keys() | now.keys()
+        if not (file in before and file in now and now[file].startswith(before[file]))
+    )
 
 
 def digest_of(digests: Mapping[str, str]) -> str:
@@ -83,9 +97,13 @@ def _runtime(node: ast.AST) -> Iterator[ast.AST]:
         yield from _runtime(child)
 
 
-def _code(file: Path) -> ast.Module:
-    """Parse a file and drop its docstrings."""
-    tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+def _text(file: Path) -> str:
+    return (ROOT / file).read_text(encoding="utf-8")
+
+
+def _code(source: str) -> ast.Module:
+    """Parse a program and drop its docstrings."""
+    tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [part for part in node.body if not _is_text(part)]

@@ -1,7 +1,14 @@
 """What several parts of the tests share: one Ray for the session, and shards of a few tiny pairs."""
 
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +16,11 @@ import pytest
 
 from banet.data.sharding.writer import ShardWriter
 from banet.data.shards.reader import Pair
+from banet.errors import ServiceError
+from banet.tracking.store import require_answer
 
-SERVERS = {"ray_session", "prefect_environment"}  # fixtures that start many processes
+SERVER_STARTED_WITHIN = 240.0  # seconds; 10 on an idle machine
+SERVERS = {"ray_session", "serve", "prefect_environment"}  # fixtures that start many processes
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -51,6 +61,56 @@ def ray_session() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)
             ray.shutdown()
+
+
+Serve = Callable[..., AbstractContextManager[tuple[str, Callable[[], None]]]]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Serve:
+    """Starts a real tracking server on loopback over the given store; returns its address and what kills it."""
+
+    @contextmanager
+    def start(backend: str, port: int = 0) -> Iterator[tuple[str, Callable[[], None]]]:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", port))
+            port = free.getsockname()[1]
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+        command += ["--workers", "1", "--backend-store-uri", backend]
+        command += ["--artifacts-destination", str(tmp_path / "artifacts")]
+        environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        # it looks for uvicorn there
+        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+        with (tmp_path / "log").open("a") as log:
+            process = subprocess.Popen(
+                command, env=environment, cwd=tmp_path, start_new_session=True, stdout=log, stderr=log
+            )
+
+        def kill() -> None:
+            """With its workers; a graceful end takes seconds."""
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+        try:
+            yield _when_it_answers(f"http://127.0.0.1:{port}"), kill
+        finally:
+            kill()
+
+    return start
+
+
+def _when_it_answers(uri: str) -> str:
+    end = time.monotonic() + SERVER_STARTED_WITHIN
+    while True:
+        try:
+            require_answer(uri)
+        except ServiceError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.2)
+        else:
+            return uri
 
 
 @pytest.fixture

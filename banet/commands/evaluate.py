@@ -56,6 +56,7 @@ def evaluate(
     from banet.scoring.table import write_table
     from banet.tracking import evaluations
     from banet.tracking.load import find_registered, load_model
+    from banet.tracking.registry import pull
     from banet.tracking.store import main_checkout
 
     require_table(out)
@@ -75,7 +76,11 @@ def evaluate(
             sub_images=sub_images,
             local_crop=local_crop,
         )
-        save_weights(load_model(model), scoring.weights)
+        if registered is None:
+            save_weights(load_model(model), scoring.weights)
+        else:
+            store, version = registered
+            pull(store, version.name, version.version, scoring.weights, same_code=True)
         data = ShardFolder(scoring.shards)
         data.verify()
 

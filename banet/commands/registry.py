@@ -83,7 +83,7 @@ def promote(name: str, version: str, /, *, reason: str) -> None:
 
 
 def register(folder: Path, /, *, name: Annotated[str, Parameter(alias="--as")]) -> None:
-    """Make the weights in a folder a version of a registered model.
+    """Make the weights in a folder, with the code that restores with them, a version of a registered model.
 
     For example:
       banet register models/released --name banet-gopro
@@ -108,9 +108,11 @@ def register(folder: Path, /, *, name: Annotated[str, Parameter(alias="--as")]) 
     digest = weights_digest(folder)
     before = {one.model.version for one in versions(store, full) if one.model.digest == digest}
     model = registry.register(store, folder, name=full, run_id=run_id, tags=tags)
-    lines = [f"{full} version {model.version}, digest {digest[:12]}"]
+    lines = [f"{full} version {model.version}, digest {digest[:12]}, code {model.code[:12]}"]
     if model.version in before:
-        lines[0] += ": registered already, with the same weights"
+        lines[0] += ": registered already, with the same weights and code"
+    elif before:
+        lines[0] += f": a new version, because version {max(before)} has the same weights but other code"
     if full != name:
         lines.append(f"registered models are called banet-<training benchmark>: {name} became {full}")
     lines.append(f'next: banet promote {full} {model.version} --reason "…", or --model {model.uri} to try it')
@@ -124,7 +126,7 @@ def format_versions(found: "Sequence[Version]") -> str:
         aliases = f" ({', '.join(one.aliases)})" if one.aliases else ""
         lines.append(
             f"{one.model.name} {one.model.version}{aliases}, registered {_day(one.registered_at)}, "
-            f"digest {one.model.digest[:12]}"
+            f"digest {one.model.digest[:12]}, code {one.model.code[:12] or 'unknown'}"
         )
         lines += _score_lines(one)
         if one.promoted_at is not None:

@@ -1,20 +1,22 @@
-"""The registry: versions of a model, found by the digest of their weights, and the aliases candidate and champion."""
+"""The registry: versions of a model, each a pair of weights and code, and the aliases candidate and champion."""
 
 import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from banet.closure import digest_of
 from banet.errors import ModelError
+from banet.image import Image
 from banet.model.digest import weights_digest
-from banet.tracking.pyfunc_package import WEIGHTS_INSIDE, save_pyfunc
+from banet.tracking.pyfunc_package import WEIGHTS_INSIDE, digests, open_saved, save_pyfunc, workspace_sources
 from banet.tracking.runs import finish_run, open_run
 from banet.tracking.store import Store, all_pages
+from banet.tracking.version_files import AGAIN, fetched, is_intact, require_same_code
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -26,12 +28,12 @@ T = TypeVar("T")
 CANDIDATE = "candidate"  # alias: the version registered last
 CHAMPION = "champion"  # alias: the version to use
 DIGEST = "digest"  # tag of a version: `banet.model.weights_digest`
+CODE = "code_digest"  # tag: of the code that it carries; versions without it were registered by banet 0.1
 PROMOTED_AT = "promoted_at"  # tag: UTC, ISO 8601 with microseconds: sorted as text, sorted by time
 REASON = "promotion_reason"
 REFUSED = "not_promoted_reason"  # a tag of its own: a version may have been champion before
 VERSIONS = "mlflow.modelVersions"  # MLflow's own tag of a logged model, by which its UI links a run to the version
 RECOVERED_FROM = "recovered_from_run"  # tag of a run that replaces one unknown to this store
-AGAIN = "register the weights again (dvc repro --force --single-item register, or banet register)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,7 @@ class RegisteredModel:
     version: int
     digest: str  # SHA-256 of its weights and configuration, hexadecimal
     run_id: str  # the run that made it
+    code: str = ""  # SHA-256 of the code that it carries, hexadecimal; empty if registered by banet 0.1
 
     @property
     def uri(self) -> str:
@@ -54,8 +57,8 @@ def register(
 ) -> RegisteredModel:
     """Make the weights in `folder` a version of `name` with the alias `candidate`.
 
-    An intact version with the same weights is used again. A run that the store does not know (the registry was lost, or
-    the weights come from elsewhere) is replaced by a new one.
+    An intact version with the same weights and the code of this workspace is used again. A run that the store does not
+    know (the registry was lost, or the weights come from elsewhere) is replaced by a new one.
 
     Args:
         store: of runs and models.
@@ -71,36 +74,62 @@ def register(
     client = store.client()
     same = client.search_model_versions(f"name = '{name}' and tags.{DIGEST} = '{digest}'")
     newest_first = sorted(map(as_registered, same), key=lambda model: -model.version)
-    model = next((held for held in newest_first if _is_intact(store, held)), None)
+    ours = digests(workspace_sources())
+    model = next((held for held in newest_first if held.code and is_intact(store, held, ours)), None)
     if model is None:
-        run_id = _known_run(store, run_id, name, digest)
-        version = _create_version(client, folder, name, run_id, {**(tags or {}), DIGEST: digest})
-        model = RegisteredModel(name=name, version=version, digest=digest, run_id=run_id)
+        run_id, code = _known_run(store, run_id, name, digest), digest_of(ours)
+        version = _create_version(client, folder, name, run_id, {**(tags or {}), DIGEST: digest, CODE: code})
+        model = RegisteredModel(name=name, version=version, digest=digest, run_id=run_id, code=code)
     client.set_registered_model_alias(name, CANDIDATE, str(model.version))
     return model
 
 
-def pull(store: Store, name: str, version: int | str, into: Path, digest: str | None = None) -> Path:
+def pull(
+    store: Store, name: str, version: int | str, into: Path, digest: str | None = None, *, same_code: bool = False
+) -> Path:
     """Fetch a version's `model.safetensors` and `config.json` into the folder `into`, replacing it; return the folder.
 
     `into` is complete or left as it was. The weights must have the given digest, or else the one they were registered
     with.
 
+    Args:
+        store: of runs and models.
+        name: of the registered model.
+        version: its number.
+        into: a folder.
+        digest: of the weights.
+        same_code: refuse a version that carries other code than this workspace, which would not be what is scored.
+
     Raises:
-        ModelError: no such version, its files are gone, or the digest differs.
+        ModelError: no such version, its files are gone, the digest differs, or the code.
     """
-    model = find(store, name, version)
-    if digest is not None and model.digest != digest:
-        raise ModelError(
-            f"{name} version {version} in {store.shown} holds other weights (digest {model.digest[:12]}, "
-            f"not {digest[:12]}): {AGAIN}"
-        )
+    model = _find_same(store, name, version, digest)
     into.parent.mkdir(parents=True, exist_ok=True)
-    with _fetched(store, model, beside=into) as weights:
+    with fetched(store, model, beside=into) as held:
+        if same_code:
+            require_same_code(held, f"{name} version {version} in {store.shown}")
         if into.exists():
             shutil.rmtree(into)
-        weights.rename(into)
+        (held / WEIGHTS_INSIDE).rename(into)
     return into
+
+
+def open_version(store: Store, model: RegisteredModel, into: Path, device: str = "cpu") -> Callable[[Image], Image]:
+    """Fetch a version into the new folder `into`, which must stay, and return what restores an image with it.
+
+    It is the version's own code that runs, as in any program that pulls it.
+
+    Raises:
+        ModelError: as `pull` and `banet.tracking.pyfunc_package.open_saved`.
+    """
+    found = _find_same(store, model.name, model.version, model.digest)
+    into.parent.mkdir(parents=True, exist_ok=True)
+    with fetched(store, found, beside=into) as held:
+        held.rename(into)
+    try:
+        return open_saved(into, device)
+    except ModelError as error:
+        raise ModelError(f"{model.name} version {model.version} in {store.shown}: {error}: {AGAIN}") from None
 
 
 def find(store: Store, name: str, version: int | str) -> RegisteredModel:
@@ -163,7 +192,11 @@ def latest_champion(store: Store) -> RegisteredModel:
 def as_registered(held: "ModelVersion") -> RegisteredModel:
     """MLflow's version as ours."""
     return RegisteredModel(
-        name=held.name, version=int(held.version), digest=held.tags.get(DIGEST, ""), run_id=held.run_id or ""
+        name=held.name,
+        version=int(held.version),
+        digest=held.tags.get(DIGEST, ""),
+        run_id=held.run_id or "",
+        code=held.tags.get(CODE, ""),
     )
 
 
@@ -172,38 +205,14 @@ def every_model(client: "MlflowClient") -> Iterator["MlflowModel"]:
     return all_pages(lambda token: client.search_registered_models(page_token=token))
 
 
-def _is_intact(store: Store, model: RegisteredModel) -> bool:
-    try:
-        with _fetched(store, model):
-            return True
-    except ModelError:
-        return False
-
-
-@contextmanager
-def _fetched(store: Store, model: RegisteredModel, beside: Path | None = None) -> Iterator[Path]:
-    """The version's weights in a temporary folder, after their digest was checked."""
-    import mlflow
-    from mlflow.exceptions import MlflowException
-
-    shown = f"{model.name} version {model.version}"
-    with tempfile.TemporaryDirectory(dir=beside and beside.parent, prefix=".weights-") as folder:
-        try:
-            # The storage address, because MLflow looks models:/<name>/<version> up in the process's global store.
-            address = store.client().get_model_version_download_uri(model.name, str(model.version)).rstrip("/")
-            weights = mlflow.artifacts.download_artifacts(
-                artifact_uri=f"{address}/{WEIGHTS_INSIDE}", dst_path=folder, tracking_uri=store.uri
-            )
-        except (MlflowException, OSError) as error:
-            reason = str(error).partition("\n")[0]
-            raise ModelError(f"the weights of {shown} cannot be read from {store.shown} ({reason}): {AGAIN}") from error
-        found = weights_digest(Path(weights))
-        if found != model.digest:
-            raise ModelError(
-                f"the weights of {shown} in {store.shown} have changed "
-                f"(digest {found[:12]}, registered as {model.digest[:12]}): {AGAIN}"
-            )
-        yield Path(weights)
+def _find_same(store: Store, name: str, version: int | str, digest: str | None) -> RegisteredModel:
+    model = find(store, name, version)
+    if digest is not None and model.digest != digest:
+        raise ModelError(
+            f"{name} version {version} in {store.shown} holds other weights (digest {model.digest[:12]}, "
+            f"not {digest[:12]}): {AGAIN}"
+        )
+    return model
 
 
 def _create_version(client: "MlflowClient", folder: Path, name: str, run_id: str, tags: Mapping[str, str]) -> int:

@@ -38,6 +38,15 @@ class TrainingData:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """Values that were measured at one step."""
+
+    time_ms: int  # since 1970
+    step: int
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunScores:
     """What one run trained, and its metrics so far."""
 
@@ -89,10 +98,22 @@ def finish_run(store: Store, run_id: str, status: Literal["FINISHED", "FAILED", 
 
 def log_metrics(store: Store, run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
     """Log values at one step; values that were logged at it before are kept."""
+    log_points(store, run_id, [Point(time_ms=now_ms(), step=step, metrics=metrics)])
+
+
+def log_points(store: Store, run_id: str, points: Sequence[Point]) -> None:
+    """Log the values of several steps; a point that was logged before changes nothing."""
     from mlflow.entities import Metric
 
-    now = int(time.time() * 1000)
-    store.client().log_batch(run_id, [Metric(key, float(value), now, step) for key, value in metrics.items()])
+    metrics = [
+        Metric(key, float(value), point.time_ms, point.step) for point in points for key, value in point.metrics.items()
+    ]
+    store.client().log_batch(run_id, metrics)
+
+
+def now_ms() -> int:
+    """The time as MLflow takes it."""
+    return int(time.time() * 1000)
 
 
 def metric_history(store: Store, run_id: str, name: str) -> dict[int, float]:

@@ -2,19 +2,31 @@
 
 import logging
 import os
+import shlex
+import socket
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from banet.errors import ConfigError, ServiceError
+from banet.tracking.addresses import FORMS, checked, scheme_of, sqlite_address, sqlite_file, without_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 ANSWER_SECONDS = 5.0  # a server that is up answers its health check in milliseconds
 CREATION_SECONDS = 300.0  # MLflow's migrations of an empty sqlite database took 12 s on a busy machine
+ANSWERS = {"RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "INVALID_PARAMETER_VALUE"}  # MLflow's, not failures
+PATIENCE = {  # MLflow's own would retry for minutes
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+}
+PACKAGES = {"psycopg": "'psycopg[binary]'", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}  # of drivers
+PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,11 +41,31 @@ class Store:
         return without_password(self.uri)
 
     def client(self) -> "MlflowClient":
-        """An `mlflow.MlflowClient` of this store, which leaves MLflow's global tracking and registry URIs alone."""
-        from mlflow import MlflowClient
+        """An `mlflow.MlflowClient` of this store, which leaves MLflow's global tracking and registry URIs alone.
 
-        quiet_mlflow()
-        return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+        Its methods raise ServiceError if the store fails.
+        """
+        return _Client(self)
+
+    @contextmanager
+    def one_line_failures(self) -> Iterator[None]:
+        """Turn a failing store into one line; what MLflow answers, such as that there is no such run, passes.
+
+        Raises:
+            ServiceError: the store does not answer, or refuses the login.
+        """
+        from mlflow.exceptions import MlflowException
+        from requests import RequestException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            yield
+        except (MlflowException, RequestException, SQLAlchemyError) as error:
+            if isinstance(error, MlflowException) and error.error_code in ANSWERS:
+                raise
+            require_answer(self.uri)
+            reason = str(error).partition("\n")[0].replace(self.uri.rstrip("/"), self.shown)[:300]
+            raise ServiceError(f"{self.shown} fails ({reason}): mend it, and run the same command again") from None
 
     def experiment_id(self, name: str) -> str:
         """The id of the experiment `name`, which is created if it does not exist.
@@ -66,7 +98,7 @@ def tracking_uri(start: Path | None = None) -> str:
     """
     named = os.environ.get("MLFLOW_TRACKING_URI")
     if named:
-        return _checked(named)
+        return checked(named)
     here = (start or Path.cwd()).resolve()
     root = next((folder for folder in (here, *here.parents) if (folder / "dvc.yaml").is_file()), None)
     if root is None:
@@ -74,7 +106,7 @@ def tracking_uri(start: Path | None = None) -> str:
             f"no dvc.yaml in {here} or above it, so there is no store of runs and models: "
             "run this inside the checkout, or set MLFLOW_TRACKING_URI"
         )
-    return f"sqlite:///{main_checkout(root) / 'mlflow.db'}"
+    return sqlite_address(main_checkout(root) / "mlflow.db")
 
 
 def main_checkout(root: Path) -> Path:
@@ -101,14 +133,14 @@ def require_answer(uri: str) -> None:
     Raises:
         ServiceError: the server does not answer its health check within 5 s.
     """
-    if urlsplit(uri).scheme not in {"http", "https"}:
+    if scheme_of(uri) not in {"http", "https"}:
         return
     import requests  # type: ignore[import-untyped,unused-ignore]
 
     try:
         status = requests.get(f"{uri.rstrip('/')}/health", timeout=ANSWER_SECONDS).status_code
         problem = None if status in {200, 401, 403} else f"status {status} for /health"  # 401, 403: up, with a login
-    except requests.RequestException as error:
+    except (requests.RequestException, ValueError) as error:  # ValueError: a host that cannot be one
         problem = type(error).__name__
     if problem is not None:
         raise ServiceError(
@@ -121,22 +153,28 @@ def connect(uri: str | None = None) -> Store:
     """Reach the store at `uri`, or at `tracking_uri()`; several processes may create its database at the same time.
 
     Raises:
-        ConfigError: there is no address, or the database cannot be used.
+        ConfigError: there is no address, it is of no known kind, or the database cannot be used.
         ServiceError: the server does not answer.
     """
-    uri = tracking_uri() if uri is None else _checked(uri)
+    uri = tracking_uri() if uri is None else checked(uri)
     require_answer(uri)
     database = sqlite_file(uri)
     if database is not None:
         _create(uri, database)
+    elif scheme_of(uri) in PORTS:
+        _require_database(uri)
     return Store(uri=uri)
 
 
 def quiet_mlflow() -> None:
-    """Keep MLflow's and its migrations' progress reports and bars off the terminal; warnings stay."""
+    """Keep MLflow's and its migrations' progress reports and bars off the terminal; warnings stay.
+
+    A server that does not answer is given up after seconds, unless the environment says otherwise.
+    """
     import mlflow  # noqa: F401  # it configures its loggers when it is imported
 
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # MLflow reads it nowhere else
+    for name, value in {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", **PATIENCE}.items():
+        os.environ.setdefault(name, value)  # MLflow reads them nowhere else
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
@@ -152,30 +190,23 @@ def all_pages(search: Callable[[str | None], Any]) -> Iterator[Any]:
             return
 
 
-def sqlite_file(uri: str) -> Path | None:
-    """The database file of a sqlite address, None for any other address."""
-    prefix = "sqlite:///"
-    return Path(uri.removeprefix(prefix)) if uri.startswith(prefix) else None
+class _Client:
+    """An `MlflowClient` whose failures are one line each."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        with store.one_line_failures():
+            self._client = _mlflow_client(store.uri)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        return self._store.one_line_failures()(getattr(self._client, name))
 
 
-def without_password(uri: str) -> str:
-    """The address without user and password."""
-    parts = urlsplit(uri)
-    if parts.username is None and parts.password is None:
-        return uri
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+def _mlflow_client(uri: str) -> "MlflowClient":
+    from mlflow import MlflowClient
 
-
-def _checked(uri: str) -> str:
-    scheme = urlsplit(uri).scheme
-    if scheme in {"", "file"}:
-        raise ConfigError(
-            f"MLFLOW_TRACKING_URI={uri}: MLflow keeps no runs in plain folders any more; write sqlite:////…"
-        )
-    if scheme == "sqlite" and not uri.startswith("sqlite:////"):
-        # Ray's workers and DVC's temporary workspaces run in other folders, where it would name another file.
-        raise ConfigError(f"MLFLOW_TRACKING_URI={uri} is relative: write the whole path, sqlite:////…/mlflow.db")
-    return uri
+    quiet_mlflow()
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
 def _create(uri: str, database: Path) -> None:
@@ -183,18 +214,59 @@ def _create(uri: str, database: Path) -> None:
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
+    _require_usable(database)
     try:
         # MLflow's own store migrates an empty database without a lock, and the slower of two processes fails.
         with FileLock(f"{database}.lock", timeout=CREATION_SECONDS):
-            Store(uri=uri).client().get_experiment("0")
+            _mlflow_client(uri).get_experiment("0")
     except Timeout as error:
         raise ConfigError(f"{database}: another process has been creating it for {CREATION_SECONDS:.0f} s") from error
     except (OSError, MlflowException, SQLAlchemyError) as error:
         reason = str(error).partition("\n")[0]
         raise ConfigError(
             f"{database} cannot be used as the store of runs and models ({reason}): move it away, or "
-            f"`mlflow db upgrade {uri}` if an older MLflow made it"
+            f"`mlflow db upgrade {shlex.quote(uri)}` if an older MLflow made it"
         ) from error
+
+
+def _require_usable(database: Path) -> None:
+    """Look at a sqlite file first: MLflow makes missing folders, and tries for two minutes to open what it cannot."""
+    if database.is_dir():
+        raise ConfigError(f"{database} is a folder: name a file for the store, sqlite:///{database}/mlflow.db")
+    if not database.parent.is_dir():
+        raise ConfigError(f"the folder {database.parent} does not exist: make it, or correct MLFLOW_TRACKING_URI")
+    if not database.exists():
+        return
+    try:
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=rw", uri=True)) as connection:
+            connection.execute("PRAGMA schema_version")
+    except sqlite3.Error as error:
+        raise ConfigError(
+            f"{database} cannot be used as the store of runs and models ({error}): move it away"
+        ) from None
+
+
+def _require_database(uri: str) -> None:
+    """Connect to a database once: MLflow would try for two minutes."""
+    import sqlalchemy
+
+    shown = without_password(uri)
+    try:
+        engine = sqlalchemy.create_engine(uri)
+        if engine.url.host:
+            port = engine.url.port or PORTS[scheme_of(uri)]
+            socket.create_connection((engine.url.host, port), timeout=ANSWER_SECONDS).close()
+        engine.connect().close()
+    except ImportError as error:
+        package = PACKAGES.get(error.name or "", error.name or "its driver")
+        raise ConfigError(f"MLFLOW_TRACKING_URI={shown} needs a driver: pip install {package}") from None
+    except (sqlalchemy.exc.ArgumentError, ValueError):
+        raise ConfigError(f"MLFLOW_TRACKING_URI={shown} cannot be read: {FORMS}") from None
+    except (OSError, sqlalchemy.exc.SQLAlchemyError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ServiceError(
+            f"the database {shown} does not answer ({reason}): start it, or correct its address"
+        ) from None
 
 
 def _created(client: "MlflowClient", name: str, location: str | None) -> str:

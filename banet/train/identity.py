@@ -31,12 +31,3 @@ def identify(chosen: Params, data_digest: str) -> RunIdentity:
     deciding = [asdict(section) for section in (chosen.benchmark, chosen.model, chosen.recipe)]
     inputs = hashlib.sha256(json.dumps([deciding, data_digest], sort_keys=True).encode()).hexdigest()[:_SHORT]
     return RunIdentity(inputs=inputs, code=code_digests(ROOT / WORKER))
-
-
-def changed_files(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Name the files that differ, were added or are gone, in order; a shortened digest equals the whole one."""
-    return sorted(
-        file
-        for file in before.keys() | now.keys()
-        if not (file in before and file in now and now[file].startswith(before[file]))
-    )

@@ -39,7 +39,7 @@ def evaluate(
 
     Args:
         benchmark: its manifest; its noise-free variant, if there is one, is scored as well as the one that counts.
-        model: the version; its weights are pulled and their digest checked.
+        model: the version; its weights are pulled and their digest checked, and its code compared with this one.
         shards: the benchmark's.
         storage: keeps the scores of an unfinished evaluation.
         store: of runs and models; the run that made the model gets metrics, tables and pictures.
@@ -49,7 +49,7 @@ def evaluate(
         device: of torch.
 
     Raises:
-        ModelError: the registry does not hold that version with that digest.
+        ModelError: the registry does not hold that version with that digest, or it carries other code.
         DataError: missing or damaged shards.
         ResourceError: a GPU is asked for and there is none, or a full disk.
     """
@@ -65,7 +65,7 @@ def evaluate(
     data.verify()
     with tempfile.TemporaryDirectory() as folder:
         scoring = Scoring(
-            weights=pull(store, model.name, model.version, Path(folder) / "weights", model.digest),
+            weights=pull(store, model.name, model.version, Path(folder) / "weights", model.digest, same_code=True),
             shards=data.folder,
             benchmark=benchmark,
             variants=variants,

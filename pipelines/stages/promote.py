@@ -2,17 +2,15 @@
 
 import math
 import tempfile
-from functools import partial
 from pathlib import Path
 
 from banet.config import Params
 from banet.data.shards.reader import ShardFolder
 from banet.data.stream.training_set import TrainingSet
 from banet.errors import DataError
-from banet.inference import deterministic_convolutions, fastest_device, restore
-from banet.model.weights import load_weights
+from banet.inference import deterministic_convolutions, fastest_device
 from banet.scoring.bootstrap import Difference, paired_bootstrap
-from banet.tracking.registry import RegisteredModel, champion, note_decision, pull
+from banet.tracking.registry import RegisteredModel, champion, note_decision, open_version
 from banet.tracking.registry import promote as move_champion
 from banet.tracking.store import Store, connect
 from pipelines.stages.entrypoint import params, run_command
@@ -27,7 +25,8 @@ def promote(
     It is better if the confidence interval of the mean difference in PSNR, from a paired bootstrap over sequences and
     images, is above zero. Test scores are not used.
 
-    The shards are those of the training benchmark; `reports` gets the decision and its reason.
+    Each version runs with the code that it carries. The shards are those of the training benchmark; `reports` gets the
+    decision and its reason.
 
     Raises:
         DataError: missing or damaged shards, or nothing to compare.
@@ -37,10 +36,11 @@ def promote(
     folder.verify()
     held_out = chosen.benchmark.validation.sequences
     data = TrainingSet(folder=shards, variant=chosen.benchmark.variant, held_out=held_out, seed=chosen.recipe.seed)
-    scores = score_held_out(store, candidate, data, device)
     before = champion(store, candidate.name)
     rival = None if before is None or before.version == candidate.version else before
-    its_scores = scores if rival is None else score_held_out(store, rival, data, device)
+    with tempfile.TemporaryDirectory() as folder_of_both:  # versions with the same code share its modules
+        scores = score_held_out(store, candidate, data, device, Path(folder_of_both))
+        its_scores = scores if rival is None else score_held_out(store, rival, data, device, Path(folder_of_both))
     difference = None if rival is None else compare(scores, its_scores, data)
     moved = before is None or (difference is not None and difference.better)
     reason = _reason(candidate, before, _mean(scores), difference)
@@ -63,12 +63,14 @@ def promote(
     return decision
 
 
-def score_held_out(store: Store, model: RegisteredModel, data: TrainingSet, device: str) -> list[float]:
-    """PSNR of a registered version on each held-out image, dB, in the order of the keys."""
-    with tempfile.TemporaryDirectory() as folder:
-        network = load_weights(pull(store, model.name, model.version, Path(folder) / "weights", model.digest))
+def score_held_out(store: Store, model: RegisteredModel, data: TrainingSet, device: str, fetched: Path) -> list[float]:
+    """PSNR of a registered version on each held-out image, dB, in the order of the keys.
+
+    The version runs as it is pulled, with the code that it carries; `fetched` gets its files.
+    """
+    restoring = open_version(store, model, fetched / str(model.version), device)
     with deterministic_convolutions():
-        return data.validation_psnr(partial(restore, network.to(device)))
+        return data.validation_psnr(restoring)
 
 
 def compare(candidate: list[float], champion: list[float], data: TrainingSet) -> Difference:

@@ -1,9 +1,11 @@
 """show: the end of `make demo`, with the table and where to look next."""
 
+import shlex
 from pathlib import Path
 
 from banet.errors import DataError
-from banet.tracking.store import connect, sqlite_file
+from banet.tracking.addresses import sqlite_file
+from banet.tracking.store import connect
 from pipelines.stages.entrypoint import run_command
 from pipelines.stages.stage_results import REPORTS
 
@@ -18,10 +20,8 @@ def show(reports: Path) -> str:
     if not table.is_file():
         raise DataError(f"{table} is missing: run `dvc repro` first")
     store = connect()
-    database = sqlite_file(store.uri)
-    address = store.shown if database is None else f"sqlite:///{database.resolve()}"
-    command = f".venv/bin/mlflow ui --backend-store-uri {address} --host 127.0.0.1"
-    opened = command if database is not None else f"open {store.shown}"
+    command = f".venv/bin/mlflow ui --backend-store-uri {shlex.quote(store.uri)} --host 127.0.0.1"
+    opened = f"open {store.shown}" if sqlite_file(store.uri) is None else command
     return "\n".join(
         (
             table.read_text(encoding="utf-8"),

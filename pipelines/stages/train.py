@@ -3,35 +3,38 @@
 import shutil
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from banet.closure import changed_files
 from banet.config import Params
 from banet.data.names import SHARP
 from banet.data.shards.reader import ShardFolder, publish
 from banet.data.stream.training_set import TrainingSet
-from banet.errors import ConfigError
+from banet.errors import ConfigError, ServiceError
 from banet.files import write_atomically
 from banet.image import Image
 from banet.inference import restore
 from banet.model.network import BANet
 from banet.model.weights import save_weights
 from banet.tracking.load import load_model
+from banet.tracking.outbox import MetricsLog, MetricsSender
 from banet.tracking.runs import (
     EXPERIMENT,
     TrainingData,
     finish_run,
     git_tags,
-    log_metrics,
     log_pictures,
     metric_history,
     open_run,
 )
 from banet.tracking.store import Store, connect, main_checkout
 from banet.tracking.unfinished_runs import UnfinishedRun, code_tags, find_unfinished, get_unfinished, note_continuation
-from banet.train.identity import RunIdentity, changed_files, identify
+from banet.train.identity import RunIdentity, identify
 from pipelines.stages.entrypoint import params, run_command
 from pipelines.stages.stage_results import (
     CANDIDATE,
@@ -44,6 +47,9 @@ from pipelines.stages.stage_results import (
     write_json,
 )
 
+if TYPE_CHECKING:
+    from banet.train.ray_worker import TrainingResult
+
 CHECKPOINTS = ".runs"  # in the main checkout: an interrupted run can be continued from any workspace
 PICTURES = 4  # validation images logged with a run
 CURVES = ("loss", "lr", "validation_psnr")
@@ -51,14 +57,13 @@ CURVES = ("loss", "lr", "validation_psnr")
 
 @dataclass(frozen=True, slots=True)
 class ProgressLogger:
-    """Reports the progress to MLflow and on the terminal; runs in Ray's controller."""
+    """Keeps the metrics for MLflow and prints the progress; runs in Ray's controller."""
 
-    store: Store
-    run_id: str
+    log: MetricsLog
 
     def __call__(self, step: int, metrics: Mapping[str, float]) -> None:
         """Report the metrics of a step."""
-        log_metrics(self.store, self.run_id, metrics, step)
+        self.log.append(step, metrics)
         validation = f"  validation {metrics['validation_psnr']:.2f} dB" if "validation_psnr" in metrics else ""
         print(f"step {step}  loss {metrics['loss']:.4f}{validation}", flush=True)  # noqa: T201
 
@@ -66,21 +71,24 @@ class ProgressLogger:
 def train(chosen: Params, *, shards: Path, storage: Path, store: Store, out: Path, reports: Path) -> TrainingReport:
     """Train, keep the weights that validate best, and record the run.
 
-    `storage` keeps the checkpoints of unfinished runs; `out` gets the weights, their configuration and the run's id,
-    `reports` the training curve and the report.
+    `storage` keeps the checkpoints and metrics of unfinished runs; `out` gets the weights, their configuration and the
+    run's id, `reports` the training curve and the report. Only the start and the end need the store: in between, the
+    metrics are sent when it answers.
 
     Raises:
         DataError: missing or damaged shards.
         ConfigError: held-out sequences that do not exist, or a run that cannot be continued.
         ResourceError: fewer CPUs or GPUs than the run needs.
-        ServiceError: the object store for the shards does not answer.
+        ServiceError: the object store for the shards does not answer, or the tracking store at the end; then the same
+            command trains nothing again.
     """
     from banet.train.ray_worker import TrainingJob, kept_checkpoint, launch  # Ray takes seconds to import
 
     folder = ShardFolder(shards.absolute())
     data = _training_set(chosen, folder)
     seen = folder.folder if chosen.cluster.shards is None else publish(folder, chosen.cluster.shards)
-    identity = identify(chosen, folder.summary.digest)
+    digest = folder.summary.digest
+    identity = identify(chosen, digest)
     name = run_to_continue(chosen, identity, storage, store) or identity.fingerprint
     run_id = open_run(
         store,
@@ -89,7 +97,7 @@ def train(chosen: Params, *, shards: Path, storage: Path, store: Store, out: Pat
         fingerprint=name,
         params=asdict(chosen),
         tags=git_tags(Path.cwd()) | code_tags(identity.inputs, identity.code),
-        data=TrainingData(name=chosen.benchmark.name, digest=folder.summary.digest, source=str(folder.folder)),
+        data=TrainingData(name=chosen.benchmark.name, digest=digest, source=str(folder.folder)),
     )
     recipe = replace(chosen.recipe, init_from=_initial_weights(chosen.recipe.init_from, storage / f"{name}-init"))
     job = TrainingJob(
@@ -99,14 +107,39 @@ def train(chosen: Params, *, shards: Path, storage: Path, store: Store, out: Pat
         recipe=recipe,
         cluster=chosen.cluster,
     )
+    log = MetricsLog(storage / f"{name}-metrics.jsonl")
+    sender = MetricsSender(store, run_id, log)
     try:
-        result = launch(job, storage=storage, name=name, on_progress=ProgressLogger(store, run_id))
+        with sender:
+            result = launch(job, storage=storage, name=name, on_progress=ProgressLogger(log))
     except KeyboardInterrupt:
-        finish_run(store, run_id, "KILLED")
+        with suppress(ServiceError):
+            sender.send()
+            finish_run(store, run_id, "KILLED")
         raise KeyboardInterrupt(kept_checkpoint(storage / name)) from None
     except BaseException:
-        finish_run(store, run_id, "FAILED")
+        with suppress(ServiceError):
+            sender.send()
+            finish_run(store, run_id, "FAILED")
         raise
+    try:
+        sender.send()
+        report = _record(result, data, store=store, run_id=run_id, digest=digest, out=out, reports=reports)
+    except ServiceError as error:
+        raise ServiceError(
+            f"{error}; the training is done and kept in {storage / name}: run the same command again when the store "
+            "answers, nothing is trained twice"
+        ) from None
+    log.file.unlink()
+    for leftover in (storage / name, storage / f"{name}-init"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    return report
+
+
+def _record(
+    result: "TrainingResult", data: TrainingSet, *, store: Store, run_id: str, digest: str, out: Path, reports: Path
+) -> TrainingReport:
+    """Write what a finished training leaves, and finish its run."""
     report = TrainingReport(
         steps=result.steps,
         best_step=result.best_step,
@@ -114,14 +147,13 @@ def train(chosen: Params, *, shards: Path, storage: Path, store: Store, out: Pat
         blurred_validation_psnr=float(np.mean(data.validation_psnr(lambda image: image))),
         parameters=sum(parameter.numel() for parameter in result.model.parameters()),
     )
-    save_weights(result.model, out)
-    write_json(out / RUN, TrainedBy(run_id=run_id, data_digest=folder.summary.digest))
-    write_json(reports / TRAINING, report)
-    write_atomically(reports / CURVE, training_curve(store, run_id))
+    curve = training_curve(store, run_id)
     log_pictures(store, run_id, _pictures(result.model, data), step=result.best_step)
+    save_weights(result.model, out)
+    write_json(out / RUN, TrainedBy(run_id=run_id, data_digest=digest))
+    write_json(reports / TRAINING, report)
+    write_atomically(reports / CURVE, curve)
     finish_run(store, run_id)
-    for leftover in (storage / name, storage / f"{name}-init"):
-        shutil.rmtree(leftover, ignore_errors=True)
     return report
 
 

@@ -9,10 +9,12 @@ import pytest
 import torch
 
 from banet.cli import main
+from banet.closure import digest_of
 from banet.model.digest import weights_digest
 from banet.model.network import BANet
 from banet.model.network_config import BANetConfig
 from banet.model.weights import save_weights
+from banet.tracking.pyfunc_package import digests, workspace_sources
 from banet.tracking.registry import champion, find, find_alias
 from banet.tracking.runs import finish_run, log_metrics, open_run
 from banet.tracking.store import Store, connect
@@ -72,22 +74,39 @@ def test_an_empty_store_is_said_in_one_line(
 def test_a_folder_is_registered_once_under_the_house_name(
     store: Store, weights: Weights, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    digest = weights_digest(weights(1))
+    digest, code = weights_digest(weights(1))[:12], digest_of(digests(workspace_sources()))[:12]
     assert main(["register", str(weights(1)), "--name", "tiny"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        f"banet-tiny version 1, digest {digest[:12]}",
+        f"banet-tiny version 1, digest {digest}, code {code}",
         "registered models are called banet-<training benchmark>: tiny became banet-tiny",
         'next: banet promote banet-tiny 1 --reason "…", or --model models:/banet-tiny/1 to try it',
     ]
     assert main(["register", str(weights(1)), "--name", "banet-tiny"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == f"banet-tiny version 1, digest {digest[:12]}: registered already, with the same weights"
+    already = "registered already, with the same weights and code"
+    assert lines[0] == f"banet-tiny version 1, digest {digest}, code {code}: {already}"
     assert len(lines) == 2
     assert main(["register", str(weights(2)), "--name", "tiny"]) == 0
     assert [one.model.version for one in versions(store, "banet-tiny")] == [2, 1]
     candidate = find_alias(store, "banet-tiny", "candidate")
     assert candidate is not None and candidate.version == 2
     assert store.client().get_run(candidate.run_id).info.status == "FINISHED"
+
+
+def test_the_same_weights_with_other_code_are_a_new_version_and_say_why(
+    store: Store, weights: Weights, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["register", str(weights(9)), "--name", "banet-code"]) == 0
+    store.client().set_model_version_tag("banet-code", "1", "code_digest", "")  # as banet 0.1 registered it
+    capsys.readouterr()
+    assert main(["register", str(weights(9)), "--name", "banet-code"]) == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.startswith("banet-code version 2, digest ")
+    assert first.endswith(": a new version, because version 1 has the same weights but other code")
+    assert main(["models", "banet-code"]) == 0
+    listed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("banet-code")]
+    assert listed[0].endswith(f", code {digest_of(digests(workspace_sources()))[:12]}")
+    assert listed[1].endswith(", code unknown")
 
 
 def test_the_run_beside_the_weights_is_the_versions_and_its_scores_are_listed(
@@ -165,7 +184,7 @@ def test_a_version_whose_files_are_gone_does_not_become_the_champion(
     place = store.client().get_model_version_download_uri("banet-gone", "1").removeprefix("file://")
     next(Path(place).rglob("model.safetensors")).unlink()
     capsys.readouterr()
-    assert "banet-gone version 1 cannot become the champion: no model in" in error(
+    assert "banet-gone version 1 cannot become the champion: the weights of banet-gone version 1" in error(
         capsys, "promote", "banet-gone", "1", "--reason", "r"
     )
     assert champion(store, "banet-gone") is None

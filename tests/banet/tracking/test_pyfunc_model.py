@@ -3,18 +3,32 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import numpy as np
 import PIL.ImageCms
+import pytest
+import torch
 
-from banet.closure import closure
+from banet.closure import closure, imports
 from banet.data.images.codec import decode_picture, write_image
 from banet.inference import restore
-from banet.model.weights import load_weights
-from banet.tracking.pyfunc_package import PROGRAM
+from banet.model.network import BANet
+from banet.model.network_config import BANetConfig
+from banet.model.weights import load_weights, save_weights
+from banet.tracking.pyfunc_package import PROGRAM, saved_sources, workspace_sources
 from banet.tracking.registry import register
 from banet.tracking.store import Store
 
+BRIGHTER = """
+
+def _brighter(model, image, _plain=restore):
+    return (_plain(model, image).astype(int) + 20).clip(0, 255).astype("uint8")
+
+
+restore = _brighter
+"""
 # A process that knows mlflow, numpy and the address, and finds neither this repository nor the upper floors' tools.
 FRESH = """
 import sys, zlib
@@ -49,9 +63,9 @@ for wrong in (array.astype(np.float32), bomb, Image.new("L", (9, 9))):
     except Exception as error:
         print(error)
 
-import banet
-
-assert "mlartifacts" in banet.__file__
+own = {name.partition(".")[0] for name in sys.modules if name.startswith("banet")}
+assert len(own) == 1 and own.pop().startswith("banet_"), own
+assert find_spec("banet") is None
 assert model.metadata.signature is not None
 """
 
@@ -89,6 +103,59 @@ def test_program_without_this_repository_restores_arrays_and_bytes(
     assert "the image is 8000x8000 (height x width), more than the 34 megapixels" in done.stdout
     assert "the image is a PIL image of mode L, not RGB" in done.stdout
     assert done.stderr == ""
+
+
+TWO = """
+import sys
+import mlflow
+import numpy as np
+
+image = np.full((24, 24, 3), 100, np.uint8)
+means = {}
+for name in sys.argv[1:]:
+    if name == "import":
+        import banet
+        assert banet.restore is not None
+        continue
+    means[name] = mlflow.pyfunc.load_model(f"models:/banet-{name}/1")
+for name, model in reversed(means.items()):
+    print(name, model.predict(image).mean().round())
+"""
+
+
+def test_each_version_runs_its_own_code_in_every_order(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identity = BANet(BANetConfig(stem_channels=4, channels=4, modules=1, fusion_channels=2))
+    torch.nn.init.zeros_(identity.output.weight)
+    torch.nn.init.zeros_(identity.get_parameter("output.bias"))
+    save_weights(identity, tmp_path / "weights")
+    register(store, tmp_path / "weights", name="banet-plain", run_id="")
+    edited = {**workspace_sources(), "banet/inference.py": workspace_sources()["banet/inference.py"] + BRIGHTER}
+    for module in ("registry", "pyfunc_package"):
+        monkeypatch.setattr(f"banet.tracking.{module}.workspace_sources", lambda: edited)
+    register(store, tmp_path / "weights", name="banet-bright", run_id="")
+    for order in (["bright", "plain"], ["import", "plain", "bright"], ["plain", "import", "bright"]):
+        done = subprocess.run(
+            [sys.executable, "-c", TWO, *order],
+            cwd=tmp_path,
+            env=os.environ | {"MLFLOW_TRACKING_URI": store.uri, "MLFLOW_DISABLE_TELEMETRY": "true"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert sorted(done.stdout.splitlines()) == ["bright 120.0", "plain 100.0"], order
+
+
+def test_packaged_programs_import_nothing_of_banet_but_themselves(store: Store, weights: Callable[[int], Path]) -> None:
+    register(store, weights(1), name="banet-names", run_id="")
+    place = store.client().get_model_version_download_uri("banet-names", "1")
+    folder = Path(url2pathname(urlsplit(place).path))
+    for file in folder.rglob("*.py"):
+        houses = {name.partition(".")[0] for name in imports(file.read_text())}
+        assert "banet" not in houses, file
+    assert saved_sources(folder) == workspace_sources()
 
 
 def test_only_the_modules_that_restoring_needs_are_packed() -> None:

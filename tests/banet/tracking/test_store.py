@@ -11,6 +11,7 @@ import pytest
 
 from banet.errors import ConfigError, ServiceError
 from banet.tracking import store as module
+from banet.tracking.addresses import sqlite_file
 from banet.tracking.store import Store, connect, require_answer, tracking_uri
 
 
@@ -135,7 +136,7 @@ def test_file_that_is_no_database(tmp_path: Path) -> None:
 def test_artifacts_lie_beside_the_database(store: Store) -> None:
     experiment_id = store.experiment_id("where")
     assert store.experiment_id("where") == experiment_id
-    database = module.sqlite_file(store.uri)
+    database = sqlite_file(store.uri)
     assert database is not None
     location = store.client().get_experiment(experiment_id).artifact_location
     assert location == (database.parent / "mlartifacts").as_uri()

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from banet.closure import changed_files
 from banet.config import Params, read_params
-from banet.train.identity import RunIdentity, changed_files, identify
+from banet.train.identity import RunIdentity, identify
 
 ROOT = Path(__file__).parents[3]
 

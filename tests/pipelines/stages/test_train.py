@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from banet.closure import changed_files
 from banet.config import Params
 from banet.data.shards.reader import ShardFolder
 from banet.errors import ConfigError, DataError
@@ -16,7 +17,7 @@ from banet.model.weights import load_weights
 from banet.tracking.runs import EXPERIMENT, finish_run, log_metrics, open_run
 from banet.tracking.store import Store
 from banet.tracking.unfinished_runs import code_tags
-from banet.train.identity import RunIdentity, changed_files, identify
+from banet.train.identity import RunIdentity, identify
 from pipelines.stages.stage_results import TrainedBy, read_json
 from pipelines.stages.train import run_to_continue, train
 
