@@ -60,7 +60,8 @@ class ProgressLogger:
         """Report the metrics of a step."""
         log_metrics(self.store, self.run_id, metrics, step)
         validation = f"  validation {metrics['validation_psnr']:.2f} dB" if "validation_psnr" in metrics else ""
-        print(f"step {step}  loss {metrics['loss']:.4f}{validation}", flush=True)  # noqa: T201
+        loss = f"{metrics['loss']:.4f}" if "loss" in metrics else "not finite"
+        print(f"step {step}  loss {loss}{validation}", flush=True)  # noqa: T201
 
 
 def train(chosen: Params, *, shards: Path, storage: Path, store: Store, out: Path, reports: Path) -> TrainingReport:
@@ -98,6 +99,7 @@ def train(chosen: Params, *, shards: Path, storage: Path, store: Store, out: Pat
         model=chosen.model,
         recipe=recipe,
         cluster=chosen.cluster,
+        refused=str((storage / f"{name}-refused").absolute()),
     )
     try:
         result = launch(job, storage=storage, name=name, on_progress=ProgressLogger(store, run_id))
@@ -108,6 +110,7 @@ def train(chosen: Params, *, shards: Path, storage: Path, store: Store, out: Pat
         steps=result.steps,
         best_step=result.best_step,
         validation_psnr=result.best_psnr,
+        averaged=result.averaged,
         blurred_validation_psnr=float(np.mean(data.validation_psnr(lambda image: image))),
         parameters=sum(parameter.numel() for parameter in result.model.parameters()),
     )
@@ -117,7 +120,7 @@ def train(chosen: Params, *, shards: Path, storage: Path, store: Store, out: Pat
     write_atomically(reports / CURVE, training_curve(store, run_id))
     log_pictures(store, run_id, _pictures(result.model, data), step=result.best_step)
     finish_run(store, run_id)
-    for leftover in (storage / name, storage / f"{name}-init"):
+    for leftover in (storage / name, storage / f"{name}-init", storage / f"{name}-refused"):
         shutil.rmtree(leftover, ignore_errors=True)
     return report
 
