@@ -12,6 +12,7 @@ from banet.commands.restore import deblur, explain
 from banet.commands.score import score
 from banet.commands.study import study
 from banet.commands.synthesize import synthesize
+from banet.commands.training import cost, replay
 from banet.commands.weights import export_checkpoint, import_checkpoint, info
 from banet.errors import BanetError
 
@@ -34,6 +35,8 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     register,
     score,
     evaluate,
+    cost,
+    replay,
 )
 for command in COMMANDS:
     app.command(command)

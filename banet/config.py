@@ -45,30 +45,50 @@ class LossParams:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseParams:
-    """One phase of training: new Adam state and schedule, the weights of the previous phase."""
+    """One phase of training: a new optimizer and schedule, with the weights and their average of the previous phase."""
 
     steps: int | None = None  # optimizer steps; either this or epochs
     epochs: int | None = None  # passes over the training pairs
     crop: int  # side of the square training crop, pixels
     batch_size: int  # pairs per optimizer step, summed over workers
+    accumulate: int = 1  # parts in which a worker computes its share of a batch, to need less memory
+    optimizer: Literal["adam", "adamw"] = "adam"  # Sec. 4.1: adam
+    betas: tuple[float, ...] = (0.9, 0.999)  # Sec. 4.1
+    weight_decay: float = 0.0  # adam adds it to the gradient, adamw takes it off the weights
     lr_start: float  # Sec. 4.1: 1.0e-4
-    lr_end: float  # Sec. 4.1: 1.0e-7
+    lr_end: float  # Sec. 4.1: 1.0e-7; reached at the end of the phase
     warmup_steps: int = 0  # linear from zero to lr_start
-    schedule: Literal["cosine"] = "cosine"  # stepped every optimizer step; reaches lr_end at the last
-    optimizer: Literal["adam"] = "adam"  # Sec. 4.1: betas 0.9, 0.999
+    constant: int = 0  # at lr_start before the decay, after any warm-up; in epochs if the phase is, else in steps
+    schedule: Literal["cosine", "linear"] = "cosine"  # the decay
+    lr_every: Literal["step", "epoch"] = "step"  # when the learning rate changes
     clip_norm: float | None = None  # maximum gradient norm; not in the paper
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"  # of the network; the loss is always in float32
+    compile: Literal["inductor", "aot_eager"] | None = None  # a backend of torch.compile
+    ema_decay: float | None = None  # of an average of the weights, which competes with them on the validation images
+    clamp_output: bool = False  # to [0, 1] before the loss, as the released training code does
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.epochs is None):
             raise ConfigError("a phase has exactly one of steps and epochs")
-        for key in ("steps", "epochs", "crop", "batch_size"):
+        for key in ("steps", "epochs", "crop", "batch_size", "accumulate"):
             value = getattr(self, key)
             if value is not None and value < 1:
                 raise ConfigError(f"{key} must be at least 1, got {value}")
+        for key in ("warmup_steps", "constant", "weight_decay"):
+            if getattr(self, key) < 0:
+                raise ConfigError(f"{key} must be at least 0, got {getattr(self, key)}")
         if self.crop % 2:
             raise ConfigError(f"crop must be even, got {self.crop}")
         if not 0 <= self.lr_end <= self.lr_start:
             raise ConfigError(f"0 <= lr_end <= lr_start must hold, got {self.lr_end} and {self.lr_start}")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ConfigError(f"betas must be two numbers from 0 to below 1, got {list(self.betas)}")
+        if self.constant >= (self.steps or self.epochs or 0):
+            raise ConfigError(f"constant must be shorter than the phase, got {self.constant}")
+        if self.clip_norm is not None and self.clip_norm <= 0:
+            raise ConfigError(f"clip_norm must be above 0, or null, got {self.clip_norm}")
+        if self.ema_decay is not None and not 0 < self.ema_decay < 1:
+            raise ConfigError(f"ema_decay must be between 0 and 1, got {self.ema_decay}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,10 +144,16 @@ class Params:
 
     def __post_init__(self) -> None:
         for phase in self.recipe.phases:
-            if phase.batch_size % self.cluster.workers:
+            if phase.batch_size % (self.cluster.workers * phase.accumulate):
+                parts = f" and accumulate {phase.accumulate}" if phase.accumulate > 1 else ""
                 raise ConfigError(
                     f"recipe.phases: batch_size {phase.batch_size} does not divide among "
-                    f"cluster.workers {self.cluster.workers}: change one of them"
+                    f"cluster.workers {self.cluster.workers}{parts}: change one of them"
+                )
+            if phase.precision == "float16" and not self.cluster.gpus_per_worker:
+                raise ConfigError(
+                    "recipe.phases: precision float16 needs GPUs, and cluster.gpus_per_worker is 0: use bfloat16 or "
+                    "float32"
                 )
         if self.benchmark.name not in self.evaluate_on:
             raise ConfigError(

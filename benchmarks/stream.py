@@ -47,7 +47,8 @@ def work(config: dict[str, Any]) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     model = BANet(job.model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    training = Training(model, job.recipe, plan(job.recipe.phases, len(job.data.training_rows())))
+    phases = plan(job.recipe.phases, len(job.data.training_rows()))
+    training = Training(model, job.recipe, phases)
     network = ray.train.torch.prepare_model(model, move_to_device=False)
     phase = job.recipe.phases[0]
     times: dict[str, list[float]] = {arm: [] for arm in ARMS}
@@ -56,7 +57,7 @@ def work(config: dict[str, Any]) -> None:
         batches = iter(stream(job.data, part, arm, phase.crop))
         for step in range(STEPS):
             start = time.perf_counter()
-            train_step(network, next(batches), training.optimizer, job.recipe.loss, phase)
+            train_step(training, network, next(batches), phases[0])
             if step >= WARM_UP:
                 times[arm].append(time.perf_counter() - start)
         for _ in batches:  # let the stream end before the next arm begins
@@ -89,6 +90,7 @@ def main() -> None:
         model=params.model,
         recipe=params.recipe,
         cluster=params.cluster,
+        refused=str(ROOT / ".runs"),
     )
     start_ray()
     out = ROOT / ".runs" / f"benchmark-{time.time_ns()}.json"

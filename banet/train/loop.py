@@ -1,40 +1,55 @@
 """The training loop in plain torch, independent of Ray and MLflow."""
 
-import copy
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from banet.config import LossParams, PhaseParams, RecipeParams
 from banet.errors import ModelError
-from banet.losses import total_loss
+from banet.losses import charbonnier, fft_l1
 from banet.model.network import BANet
+from banet.scoring.bootstrap import paired_bootstrap
+from banet.train.meter import Meter, Step
 from banet.train.plan import PlannedPhase
 
 Batch = tuple[Tensor, Tensor]
 """Blurred and sharp crops, each uint8 (B, crop, crop, 3) in RGB."""
+Which = Literal["raw", "average"]
+"""The weights themselves, or their exponential moving average."""
+
+MOST_REFUSED = 3  # steps in a row whose gradient is not finite
+FIRST_SCALE = 1024.0  # of the loss in float16; torch's default of 65536 costs the first six steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingProgress:
-    """A point of the training curve."""
+    """A point of the training curve; losses, norm and shares are means since the previous point."""
 
     step: int  # optimizer steps done
-    loss: float  # Eq. (8), mean since the previous point
+    loss: float | None  # Eq. (8); None if every step since the previous point was refused
+    charbonnier: float | None = None  # Eq. (6)
+    fft_l1: float | None = None  # Eq. (7), before its weight
+    gradient_norm: float | None = None  # before clipping
     lr: float  # of the last step
+    samples_per_second: float | None = None  # of this worker, waiting included
+    data_wait: float | None = None  # share of the time that this worker waited for batches
     validation_psnr: float | None = None  # dB, mean over the held-out images; None if not measured
+    average_psnr: float | None = None  # dB, the same with the average of the weights
 
 
 @dataclass(slots=True)
 class Best:
-    """The weights with the highest validation PSNR so far."""
+    """The weights with the highest mean validation PSNR so far."""
 
     psnr: float = -math.inf
     step: int = 0
+    images: list[float] = field(default_factory=list)  # PSNR of each held-out image, dB
     weights: dict[str, Tensor] = field(default_factory=dict)
 
 
@@ -46,7 +61,9 @@ class Training:
         self.recipe = recipe
         self.phases = phases
         self.step = 0
-        self.best = Best()
+        self.refused = 0  # steps in a row
+        self.best: dict[Which, Best] = {"raw": Best(), "average": Best()}
+        self.average: AveragedModel | None = None
         self._start(phases[0])
 
     @property
@@ -62,43 +79,75 @@ class Training:
                     self._start(phase)
                 yield phase
 
-    def keep_if_best(self, psnr: float) -> None:
-        """Keep the current weights if they validate better than the best so far."""
-        if psnr > self.best.psnr:
-            weights = {name: tensor.detach().cpu().clone() for name, tensor in self.model.state_dict().items()}
-            self.best = Best(psnr=psnr, step=self.step, weights=weights)
+    def keep_if_best(self, which: Which, images: Sequence[float]) -> float:
+        """Keep the current weights, or their average, if they validate better than before; return their mean PSNR.
+
+        `images` are the PSNRs of the held-out images, dB.
+        """
+        psnr = math.fsum(images) / len(images)
+        if psnr > self.best[which].psnr:
+            model = self.average.module if which == "average" and self.average is not None else self.model
+            weights = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+            self.best[which] = Best(psnr=psnr, step=self.step, images=list(images), weights=weights)
+        return psnr
 
     def state(self) -> dict[str, Any]:
         """Everything needed to continue with equal results to the bit: tensors and plain numbers only."""
         return {
             "step": self.step,
+            "refused": self.refused,
             "model": self.model.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            "best": {"psnr": self.best.psnr, "step": self.best.step, "weights": self.best.weights},
+            "scaler": self.scaler.state_dict(),
+            "random": torch.get_rng_state(),
+            "best": {
+                which: {"psnr": best.psnr, "step": best.step, "images": best.images, "weights": best.weights}
+                for which, best in self.best.items()
+            },
         }
 
     def resume(self, state: dict[str, Any]) -> None:
         """Continue from a state."""
-        self.step = state["step"]
-        phase = next((p for p in self.phases if self.step <= p.last_step), self.phases[-1])
-        self._start(phase)
+        self.step, self.refused = state["step"], state["refused"]
         self.model.load_state_dict(state["model"])
+        self._start(next((p for p in self.phases if self.step <= p.last_step), self.phases[-1]))
+        if self.average is not None and state["average"] is not None:
+            self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.best = Best(**state["best"])
+        self.scaler.load_state_dict(state["scaler"])
+        torch.set_rng_state(state["random"])
+        self.best = {which: Best(**best) for which, best in state["best"].items()}
 
     def _start(self, phase: PlannedPhase) -> None:
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=phase.params.lr_start, betas=(0.9, 0.999))
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, _cosine(phase.params, phase.steps))
+        params = phase.params
+        optimizer = torch.optim.AdamW if params.optimizer == "adamw" else torch.optim.Adam
+        self.optimizer = optimizer(
+            self.model.parameters(),
+            lr=params.lr_start,
+            betas=(params.betas[0], params.betas[1]),
+            weight_decay=params.weight_decay,
+        )
+        device = next(self.model.parameters()).device.type
+        self.scaler = torch.amp.GradScaler(device, init_scale=FIRST_SCALE, enabled=params.precision == "float16")
+        if params.compile is not None:
+            self.model.compile(backend=params.compile, dynamic=False)
+        if params.ema_decay is None:
+            self.average = None
+        else:
+            averaging = get_ema_multi_avg_fn(params.ema_decay)  # type: ignore[no-untyped-call]
+            if self.average is None:
+                self.average = AveragedModel(self.model, multi_avg_fn=averaging, use_buffers=True)
+            self.average.multi_avg_fn = averaging
 
 
 def fit(
     training: Training,
     network: nn.Module,
     batches: Callable[[PlannedPhase, int], Iterable[Batch]],
-    validate: Callable[[], float],
+    validate: Callable[[nn.Module], Sequence[float]],
     report: Callable[[TrainingProgress], None],
+    refuse: Callable[[PlannedPhase, Batch], str] = lambda _phase, _batch: "",
 ) -> None:
     """Train to the end of the last phase.
 
@@ -106,69 +155,109 @@ def fit(
         training: the model and its state, from which training continues.
         network: the module to call, e.g. the model wrapped in DDP.
         batches: returns the batches of a phase from a step of the run on.
-        validate: returns the mean PSNR over the held-out images, dB.
+        validate: returns the PSNR of every held-out image restored by a model, dB.
         report: called with the progress every `log_every` steps and at validations.
+        refuse: called when a step is left out because its gradient is not finite; says where its batch is kept.
+
+    Raises:
+        ModelError: three steps in a row were left out.
     """
     recipe = training.recipe
     for phase in training.remaining():
-        losses: list[Tensor] = []
-        for batch in batches(phase, training.step):
-            lr = float(training.schedule.get_last_lr()[0])
-            losses.append(train_step(network, batch, training.optimizer, recipe.loss, phase.params))
-            training.schedule.step()
+        meter = Meter(phase.params.batch_size)
+        for batch in meter.waiting_for(batches(phase, training.step)):
+            lr = phase.lr_at(training.step)
+            step = train_step(training, network, batch, phase)
             training.step += 1
+            meter.add(step)
+            training.refused = training.refused + 1 if step.refused else 0
+            kept = refuse(phase, batch) if step.refused else ""
+            if training.refused == MOST_REFUSED:
+                raise ModelError(
+                    f"the loss or its gradient is not finite at step {training.step}, the third in a row{kept}: "
+                    "lower lr_start, or set clip_norm, in recipe.phases"
+                )
             validating = training.step % recipe.validate_every == 0 or training.step == phase.last_step
             if validating or training.step % recipe.log_every == 0:
-                loss = float(torch.stack(losses).mean())
-                _require_finite(loss, training.step)
-                psnr = validate() if validating else None
-                if psnr is not None:
-                    training.keep_if_best(psnr)
-                report(TrainingProgress(step=training.step, loss=loss, lr=lr, validation_psnr=psnr))
-                losses = []
+                measured = meter.read()
+                scores = _validated(training, validate) if validating else {}
+                report(TrainingProgress(step=training.step, lr=lr, **measured, **scores))
+                meter.restart()
 
 
-def train_step(
-    network: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer, loss: LossParams, params: PhaseParams
-) -> Tensor:
-    """Take one optimizer step; return the loss before it, a detached scalar."""
+def train_step(training: Training, network: nn.Module, batch: Batch, phase: PlannedPhase) -> Step:
+    """Take one optimizer step on a batch, in parts if `accumulate` says so; all workers take it, or none."""
+    params, optimizer, scaler = phase.params, training.optimizer, training.scaler
+    for group in optimizer.param_groups:
+        group["lr"] = phase.lr_at(training.step)
+    optimizer.zero_grad(set_to_none=True)
+    parts = list(zip(*(images.chunk(params.accumulate) for images in batch), strict=True))
+    losses = []
+    for number, part in enumerate(parts, 1):
+        with nullcontext() if number == len(parts) else _unsynchronised(network):
+            values = losses_of(network, part, training.recipe.loss, phase.params)
+            scaler.scale(values[0] / len(parts)).backward()  # type: ignore[no-untyped-call]
+        losses.append(values.detach())
+    scaler.unscale_(optimizer)
+    norm = nn.utils.clip_grad_norm_(network.parameters(), params.clip_norm or math.inf)
+    finite = math.isfinite(float(norm))  # the same on all workers, as the gradients are
+    overflow = scaler.is_enabled() and not finite and scaler.get_scale() > 1
+    if finite or scaler.is_enabled():  # in float16, an infinite gradient takes no step and lowers the scale
+        scaler.step(optimizer)
+        scaler.update()
+    if finite and training.average is not None:
+        training.average.update_parameters(training.model)
+    values = torch.cat([torch.stack(losses).mean(dim=0), norm.detach().reshape(1)])
+    return Step(values=values, taken=finite, refused=not finite and not overflow)
+
+
+def losses_of(network: nn.Module, batch: Batch, loss: LossParams, params: PhaseParams) -> Tensor:
+    """Return the losses of Eqs. (8), (6) and (7) on a batch, in this order; only the first has a gradient to take."""
     device = next(network.parameters()).device
     blurred, sharp = (_to_float(images.to(device, non_blocking=True)) for images in batch)
-    value = total_loss(network(blurred), sharp, fft_weight=loss.fft_weight, fft_norm=loss.fft_norm)
-    optimizer.zero_grad(set_to_none=True)
-    value.backward()  # type: ignore[no-untyped-call]
-    if params.clip_norm is not None:
-        nn.utils.clip_grad_norm_(network.parameters(), params.clip_norm)
-    optimizer.step()
-    return value.detach()
+    kind = getattr(torch, params.precision)
+    with torch.autocast(device.type, kind, enabled=kind != torch.float32):
+        restored = network(blurred)
+    if params.clamp_output:
+        restored = restored.clamp(0, 1)
+    pixels = charbonnier(restored, sharp)
+    frequencies = fft_l1(restored, sharp, norm=loss.fft_norm) if loss.fft_weight else torch.zeros_like(pixels)
+    return torch.stack([pixels + loss.fft_weight * frequencies, pixels.detach(), frequencies.detach()])
 
 
-def best_model(training_state: dict[str, Any], model: BANet) -> BANet:
-    """Return the model with the best weights of a training state."""
-    best = copy.deepcopy(model)
-    best.load_state_dict(training_state["best"]["weights"])
-    return best.eval()
+def choose_weights(training_state: Mapping[str, Any], sequences: Sequence[str]) -> tuple[Which, Best]:
+    """Return the best weights of a training state.
+
+    Their average is taken if it is better on the held-out images by the test that promotes a champion.
+
+    Args:
+        training_state: of a finished run.
+        sequences: of the held-out images.
+    """
+    raw, average = (Best(**training_state["best"][which]) for which in ("raw", "average"))
+    differences = [
+        (ours - theirs, sequence)
+        for ours, theirs, sequence in zip(average.images, raw.images, sequences, strict=False)
+        if math.isfinite(ours - theirs)
+    ]
+    if differences and paired_bootstrap(*zip(*differences, strict=True)).better:
+        return "average", average
+    return "raw", raw
+
+
+def _validated(training: Training, validate: Callable[[nn.Module], Sequence[float]]) -> dict[str, float]:
+    scores = {"validation_psnr": training.keep_if_best("raw", validate(training.model))}
+    if training.average is not None:
+        scores["average_psnr"] = training.keep_if_best("average", validate(training.average.module))
+    return scores
+
+
+def _unsynchronised(network: nn.Module) -> AbstractContextManager[None]:
+    """DDP sums gradients over the workers only once per step."""
+    no_sync: Callable[[], AbstractContextManager[None]] = getattr(network, "no_sync", nullcontext)
+    return no_sync()
 
 
 def _to_float(images_BHWC: Tensor) -> Tensor:
     # on the device; the result is channels_last without a copy
     return images_BHWC.permute(0, 3, 1, 2).float() / 255
-
-
-def _require_finite(loss: float, step: int) -> None:
-    if not math.isfinite(loss):
-        raise ModelError(f"the loss is {loss} at step {step}: lower lr_start, or set clip_norm, in recipe.phases")
-
-
-def _cosine(params: PhaseParams, steps: int) -> Callable[[int], float]:
-    """Return the factor on lr_start by step of a phase: linear warm-up, then a cosine that ends at lr_end."""
-    floor = params.lr_end / params.lr_start if params.lr_start else 0.0
-    span = max(1, steps - 1 - params.warmup_steps)
-
-    def factor(step: int) -> float:
-        if step < params.warmup_steps:
-            return (step + 1) / (params.warmup_steps + 1)
-        done = min(1.0, (step - params.warmup_steps) / span)
-        return floor + (1 - floor) * (1 + math.cos(math.pi * done)) / 2
-
-    return factor

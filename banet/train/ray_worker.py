@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -10,11 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import ray
 import ray.train
 import ray.train.torch
 import torch
 import torch.distributed
+from torch import nn
 
 from banet import errors
 from banet.config import BenchmarkParams, ClusterParams, RecipeParams
@@ -28,8 +31,9 @@ from banet.model.network_config import BANetConfig
 from banet.model.weights import load_weights
 from banet.parsing import parse
 from banet.ray_session import errors_as_themselves, start_ray, this_cluster_alone
-from banet.train.loop import Training, TrainingProgress, best_model, fit
+from banet.train.loop import Batch, Training, TrainingProgress, choose_weights, fit
 from banet.train.plan import PlannedPhase, plan
+from banet.train.refused import keep_refused
 
 STATE = "state.pt"
 STREAM_CPUS = 2 * TASK_CPUS  # logical CPUs for the data streams, in addition to the workers
@@ -44,6 +48,7 @@ class TrainingJob:
     model: BANetConfig
     recipe: RecipeParams  # init_from, if any, is an absolute path of a folder
     cluster: ClusterParams
+    refused: str  # folder for batches whose gradient is not finite, which all nodes can write
 
     @property
     def data(self) -> TrainingSet:
@@ -61,6 +66,7 @@ class TrainingResult:
     """The result of a finished run."""
 
     model: BANet  # with the best weights
+    averaged: bool  # whether they are an average over steps
     best_step: int
     best_psnr: float  # dB, on the held-out images
     steps: int
@@ -105,9 +111,12 @@ def launch(
         result = trainer.fit()
     with result.checkpoint.as_directory() as folder:
         state = torch.load(Path(folder) / STATE, map_location="cpu", weights_only=True)
-    best = state["best"]
-    model = best_model(state, BANet(job.model))
-    return TrainingResult(model=model, best_step=best["step"], best_psnr=best["psnr"], steps=state["step"])
+    which, best = choose_weights(state, [row.sequence for row in job.data.validation_rows()])
+    model = BANet(job.model)
+    model.load_state_dict(best.weights)
+    return TrainingResult(
+        model=model.eval(), averaged=which == "average", best_step=best.step, best_psnr=best.psnr, steps=state["step"]
+    )
 
 
 def kept_checkpoint(run: Path) -> str:
@@ -127,24 +136,44 @@ def train_worker(config: dict[str, Any]) -> None:
     rank, ranks = context.get_world_rank(), context.get_world_size()
     if not torch.cuda.is_available():
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
-    phases = plan(job.recipe.phases, len(job.data.training_rows()))
+    data = job.data
+    phases = plan(job.recipe.phases, len(data.training_rows()))
     torch.manual_seed(job.recipe.seed)
     model = BANet(job.model) if job.recipe.init_from is None else load_weights(Path(job.recipe.init_from)).train()
     model = model.to(ray.train.torch.get_device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
     training = Training(model, job.recipe, phases)
     _resume(training)
 
+    def part(phase: PlannedPhase, step: int) -> RankSlice:
+        return RankSlice(first=phase.sample_at(step), batch_size=phase.params.batch_size, rank=rank, ranks=ranks)
+
     def batches(phase: PlannedPhase, step: int) -> Any:  # noqa: ANN401
-        params = phase.params
-        part = RankSlice(first=phase.sample_at(step), batch_size=params.batch_size, rank=rank, ranks=ranks)
-        return stream(job.data, part, batches=phase.last_step - step, crop=params.crop)
+        return stream(data, part(phase, step), batches=phase.last_step - step, crop=phase.params.crop)
+
+    def validate(tried: nn.Module) -> list[float]:
+        own = data.validation_psnr(partial(restore, tried), rank, ranks)
+        return _of_all_ranks(own, rank, ranks, len(data.validation_rows()))
+
+    def refuse(phase: PlannedPhase, batch: Batch) -> str:
+        of_batch = part(phase, training.step - 1)
+        samples = data.describe(of_batch.numbers(np.arange(of_batch.size)), phase.params.crop)
+        path = Path(job.refused) / f"step-{training.step}-rank-{rank}.pt"
+        keep_refused(path, model, batch, samples, phase.params, job.recipe.loss)
+        print(  # noqa: T201
+            f"step {training.step} was left out, its gradient is not finite: {'; '.join(samples)}: "
+            f"`banet replay {path}` tries them again",
+            file=sys.stderr,
+            flush=True,
+        )
+        return f" (kept in {path.parent})"
 
     fit(
         training,
         ray.train.torch.prepare_model(model, move_to_device=False),
         batches,
-        validate=lambda: _mean_over_ranks(job.data.validation_psnr(partial(restore, model), rank, ranks)),
+        validate=validate,
         report=lambda progress: _report(training, progress, rank),
+        refuse=refuse,
     )
 
 
@@ -186,7 +215,7 @@ class _TellProgress(ray.train.UserCallback):  # type: ignore[misc]
 
 
 def _report(training: Training, progress: TrainingProgress, rank: int) -> None:
-    metrics = asdict(progress) | {"loss": _mean_over_ranks([progress.loss])}
+    metrics = asdict(progress) | {"loss": None if progress.loss is None else _mean_over_ranks([progress.loss])}
     if progress.validation_psnr is None or rank != 0:
         ray.train.report(metrics)
         return
@@ -199,7 +228,14 @@ def _resume(training: Training) -> None:
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is not None:
         with checkpoint.as_directory() as folder:
-            training.resume(torch.load(Path(folder) / STATE, map_location="cpu", weights_only=True))
+            state = torch.load(Path(folder) / STATE, map_location="cpu", weights_only=True)
+        try:
+            training.resume(state)
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise errors.ModelError(
+                f"the checkpoint of this run is of another version or network ({reason}): set cluster.resume to null"
+            ) from None
 
 
 def _mean_over_ranks(values: list[float]) -> float:
@@ -210,6 +246,15 @@ def _mean_over_ranks(values: list[float]) -> float:
         torch.distributed.all_reduce(on_device)
         total.copy_(on_device)
     return float(total[0] / total[1])
+
+
+def _of_all_ranks(values: list[float], rank: int, ranks: int, total: int) -> list[float]:
+    """Put together a list of which each rank has every `ranks`-th element."""
+    whole = torch.zeros(total, dtype=torch.float64, device=ray.train.torch.get_device())
+    whole[rank::ranks] = torch.tensor(values, dtype=torch.float64)
+    if ranks > 1:
+        torch.distributed.all_reduce(whole)
+    return whole.tolist()
 
 
 def _resources(cluster: ClusterParams) -> dict[str, float]:

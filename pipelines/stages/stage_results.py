@@ -37,6 +37,7 @@ class TrainingReport:
     steps: int
     best_step: int
     validation_psnr: float  # dB, at best_step
+    averaged: bool = False  # whether the weights are an average over steps, see `ema_decay`
     blurred_validation_psnr: float  # dB, of the unrestored images
     parameters: int
 

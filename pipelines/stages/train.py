@@ -65,7 +65,8 @@ class ProgressLogger:
         """Report the metrics of a step."""
         self.log.append(step, metrics)
         validation = f"  validation {metrics['validation_psnr']:.2f} dB" if "validation_psnr" in metrics else ""
-        print(f"step {step}  loss {metrics['loss']:.4f}{validation}", flush=True)  # noqa: T201
+        loss = f"{metrics['loss']:.4f}" if "loss" in metrics else "not finite"
+        print(f"step {step}  loss {loss}{validation}", flush=True)  # noqa: T201
 
 
 def train(chosen: Params, *, shards: Path, storage: Path, store: Store, out: Path, reports: Path) -> TrainingReport:
@@ -106,6 +107,7 @@ def train(chosen: Params, *, shards: Path, storage: Path, store: Store, out: Pat
         model=chosen.model,
         recipe=recipe,
         cluster=chosen.cluster,
+        refused=str((storage / f"{name}-refused").absolute()),
     )
     log = MetricsLog(storage / f"{name}-metrics.jsonl")
     sender = MetricsSender(store, run_id, log)
@@ -131,7 +133,7 @@ def train(chosen: Params, *, shards: Path, storage: Path, store: Store, out: Pat
             "answers, nothing is trained twice"
         ) from None
     log.file.unlink()
-    for leftover in (storage / name, storage / f"{name}-init"):
+    for leftover in (storage / name, storage / f"{name}-init", storage / f"{name}-refused"):
         shutil.rmtree(leftover, ignore_errors=True)
     return report
 
@@ -144,6 +146,7 @@ def _record(
         steps=result.steps,
         best_step=result.best_step,
         validation_psnr=result.best_psnr,
+        averaged=result.averaged,
         blurred_validation_psnr=float(np.mean(data.validation_psnr(lambda image: image))),
         parameters=sum(parameter.numel() for parameter in result.model.parameters()),
     )

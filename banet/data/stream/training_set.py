@@ -43,6 +43,15 @@ class TrainingSet:
             blurred[i], sharp[i] = draw.turn(images[self.variant]), draw.turn(images[SHARP])
         return blurred, sharp
 
+    def describe(self, numbers: npt.NDArray[np.int64], crop: int) -> list[str]:
+        """Say which pair and which crop each of these samples is."""
+        rows, told = self.training_rows(), []
+        for k in numbers:
+            row = rows[pair_of_sample(self.seed, int(k), len(rows))]
+            draw = draw_augmentation(augmentation_rng(self.seed, int(k)), row.height, row.width, crop, where=row.key)
+            told.append(f"sample {k}, {row.key}, {crop}x{crop} at ({draw.top}, {draw.left})")
+        return told
+
     def require_crop(self, crop: int) -> None:
         """Check that every training image is large enough for a crop.
 

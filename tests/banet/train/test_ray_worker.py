@@ -51,6 +51,7 @@ def job(shards: Path, steps: int, cluster: ClusterParams) -> "TrainingJob":
             validate_every=4,
         ),
         cluster=cluster,
+        refused=str(shards.with_name("refused")),
     )
 
 

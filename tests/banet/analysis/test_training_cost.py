@@ -1,0 +1,50 @@
+"""What a recipe costs before it is begun."""
+
+from pathlib import Path
+
+import pytest
+
+from banet.analysis.training_cost import describe_cost, measure_step, recipe_cost
+from banet.cli import main
+from banet.config import RecipeParams
+from banet.model.network_config import BANetConfig
+from banet.parsing import parse, read_yaml
+
+ROOT = Path(__file__).parents[3]
+PAPER = parse(RecipeParams, read_yaml(ROOT / "conf/recipe/paper.yaml"), where="paper")
+
+
+def test_the_paper_s_recipe_on_gopro() -> None:
+    first, second = costs = recipe_cost(PAPER, pairs=2103, bytes_per_pixel=3.0, seconds_per_step=[0.5, 2.0])
+    assert (first.phase.steps, second.phase.steps) == (788_625, 262_875)
+    assert first.read == 3000 * 2103 * 2 * 256 * 256 * 3
+    assert first.hours == pytest.approx(788_625 * 0.5 / 3600)
+    *_, total = describe_cost(PAPER, costs, 2103)
+    assert total.startswith("paper  1,051,500 steps, 4,000.0 epochs, 8,412,000 samples")
+    assert total.endswith("255.6 hours")
+
+
+def test_without_times_there_are_no_hours() -> None:
+    lines = list(describe_cost(PAPER, recipe_cost(PAPER, pairs=8, bytes_per_pixel=3, seconds_per_step=None), 8))
+    assert not any("hours" in line or "ms" in line for line in lines)
+
+
+def test_a_step_is_timed() -> None:
+    network = BANetConfig(stem_channels=4, channels=4, modules=1, fusion_channels=2)
+    assert 0 < measure_step(network, PAPER, PAPER.phases[0], device="cpu", workers=8) < 60
+
+
+def test_the_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").symlink_to(ROOT / "params.yaml")
+    monkeypatch.chdir(tmp_path)
+    paper, network = str(ROOT / "conf/recipe/paper.yaml"), str(ROOT / "conf/model/banet.yaml")
+    arguments = ["cost", paper, "--model", network, "--pairs", "2103", "--workers", "8"]
+    times = ["--seconds-per-step", "0.5", "--seconds-per-step", "2"]
+    assert main([*arguments, *times]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "banet on 2,103 pairs, 8 workers"
+    assert told[-1].startswith("paper  1,051,500 steps")
+    assert main([*arguments, *times[:2]]) == 2
+    assert "1 given for 2 phases" in capsys.readouterr().err
+    assert main(["cost", paper]) == 2
+    assert "give --pairs" in capsys.readouterr().err
