@@ -66,7 +66,7 @@ class TrainingResult:
     """The result of a finished run."""
 
     model: BANet  # with the best weights
-    averaged: bool  # whether they are an average over steps
+    averaged: bool = False  # whether they are an average over steps
     best_step: int
     best_psnr: float  # dB, on the held-out images
     steps: int
