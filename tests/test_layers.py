@@ -56,7 +56,7 @@ OWNERS = {  # files, or folders with all below; a package that is not named here
     "omegaconf": ("pipelines/",),
     "pyarrow": ("banet/data/", "banet/scoring/table.py"),
     "cv2": (
-        "banet/data/images/codec.py",
+        "banet/data/images/",
         "banet/data/pairs/",
         "banet/data/shards/pixels.py",
         "banet/data/stream/augmentation.py",

@@ -87,10 +87,12 @@ def decode_picture(
     kind = header.pixels or _pixels_of(unchanged)
     opaque = kind.transparent and unchanged is not None and _is_opaque(unchanged)
     _require_convertible(kind, where, opaque, convert)
-    deep = cv2.IMREAD_ANYDEPTH if kind.bits > 8 else 0
-    image = _imdecode(content, cv2.IMREAD_COLOR_RGB | deep)
+    deep = kind.bits > 8  # not IMREAD_COLOR_RGB: OpenCV 5.0 mixes up the channels of a TIFF of 16 bits
+    image = _imdecode(content, cv2.IMREAD_COLOR_BGR | cv2.IMREAD_ANYDEPTH if deep else cv2.IMREAD_COLOR_RGB)
     if image is None:
         raise DataError(damaged(where))
+    if deep:
+        image = image[..., ::-1]
     if kind.transparent and not opaque and unchanged is not None and unchanged.ndim == 3:
         image = _on_white(unchanged)
     image = _upright(image, header.turned)

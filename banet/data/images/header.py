@@ -15,6 +15,7 @@ MOST_PIXELS = 178_956_970  # of any picture: where Pillow stops; OpenCV alone wo
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "AVIF", "JPEG2000", "BMP", "PPM", "SUN")
 ORIENTATION = 0x0112  # EXIF: how a viewer turns the picture
 PAGE_KIND = 0x00FE  # TIFF: bits 1 for a thumbnail, 4 for a mask
+DEFLATE = 8, 32946  # TIFF: numbers of the compression
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -62,12 +63,15 @@ def read_header(content: bytes, where: str, *, most_pixels: int = MOST_PIXELS) -
             profile, exif = opened.info.get("icc_profile") or b"", PIL.Image.Exif()
             if opened.format != "TIFF":  # there it is mixed with how the pixels are stored
                 exif.load(opened.info.get("exif", b""))  # getexif() would decode a PNG
+            intact = opened.format != "TIFF" or _strips_hold(opened, content)
             frames = 1 if width * height > most_pixels else _frames(opened)
     except PIL.Image.DecompressionBombError as error:
         found = "".join(re.findall(r"\((\d+) pixels\)", str(error)))
         raise DataError(f"{where} has {found} pixels, {too_large}") from None
     except Exception:  # whatever a damaged or unknown header makes Pillow raise
         return ImageHeader(_pixels(content))
+    if not intact:
+        raise DataError(damaged(where))
     if width * height > most_pixels:
         raise DataError(f"{where} is {height}x{width} (height x width), {too_large}")
     if frames > 1:
@@ -108,6 +112,20 @@ def _checksums_hold(content: bytes) -> bool:
             return True
         at = end + 4
     return False
+
+
+def _strips_hold(opened: PIL.Image.Image, content: bytes) -> bool:
+    """Check the strips or tiles of a TIFF that Deflate compressed: libtiff stops before their checksums."""
+    tags = opened.tag_v2  # type: ignore[attr-defined]
+    if tags.get(259) not in DEFLATE:
+        return True
+    starts, sizes = (tags.get(strips) or tags.get(tiles) or () for strips, tiles in ((273, 324), (279, 325)))
+    try:
+        for start, size in zip(starts, sizes, strict=True):
+            zlib.decompress(memoryview(content)[start : start + size])
+    except (zlib.error, ValueError):
+        return False
+    return True
 
 
 def _pixels(content: bytes) -> Pixels | None:

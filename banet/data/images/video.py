@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import cv2
 import numpy as np
 
 from banet.errors import DataError
@@ -16,12 +17,16 @@ from banet.progress import say
 if TYPE_CHECKING:
     import av
     from av.container import InputContainer
+    from av.video.reformatter import VideoReformatter
     from av.video.stream import VideoStream
 
 # Errors about what no pixel depends on: comments in the stream, lists of references that a cut left incomplete.
 HARMLESS = re.compile("SEI|VUI|mmco|APP fields")
 UNTIMED = -(2**63)  # the time stamp of a packet that has none, as in FFmpeg
-HDR = {16: "PQ", 18: "HLG"}  # transfer functions by their number in ITU-T H.273
+
+# Colours by their numbers in ITU-T H.273.
+BT709, HDR = 1, {16: "PQ", 18: "HLG"}
+USUAL_CURVES, USUAL_PRIMARIES = {0, 1, 2, 4, 5, 6, 7, 11, 13, 14, 15}, {0, 1, 2, 4, 5, 6, 7}  # 0, 2: not said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +46,7 @@ class _Decoded(NamedTuple):
     refused: bool = False  # the packet gave no frame because of it
     pts: int = UNTIMED
     is_keyframe: bool = False
+    torn: bool = False  # the container misses a part of it, or of one before
 
 
 class _Damage:
@@ -97,34 +103,49 @@ def read_video(path: Path) -> Iterator[TimedFrame]:
     Raises:
         DataError: it cannot be opened, shows no video, or is damaged; the latter once all frames were counted.
     """
-    import av
-    from av.stream import Discard, Disposition
-    from av.video.stream import VideoStream
+    from av.video.reformatter import VideoReformatter
 
-    try:
-        with _reports() as lines:
-            container = av.open(f"file:{path}", options={"protocol_whitelist": "file"})  # a playlist stays local
-    except av.FFmpegError as error:
-        fault = _fault(lines) or error.strerror
-        raise DataError(f"{path} is no video, or a damaged one ({fault}): copy it again, or save it as .mp4") from None
-    with container:
-        stream = container.streams.best("video")
-        if not isinstance(stream, VideoStream) or stream.disposition & Disposition.attached_pic:
-            raise DataError(f"{path} holds no video, only sound or a cover picture: name a video")
-        videos = [one for one in container.streams.video if not one.disposition & Disposition.attached_pic]
-        if len(videos) > 1:
-            say(f"{path} holds {len(videos)} videos: only stream {stream.index} is used, as players do")
-        for other in container.streams:
-            if other is not stream:
-                other.discard = Discard.all
-        damage = _Damage()
+    with _opened(path) as container:
+        stream = _shown_stream(container, path)
+        damage, convert = _Damage(), VideoReformatter()  # the latter keeps its tables, which take seconds for HDR
+        torn = ""
         for decoded in _decoded(container, stream):
             damage.hear(decoded)
+            torn = "packets are missing in it, or recordings are joined" if decoded.torn else torn
             for frame in decoded.frames:
                 if damage.spares(frame):
                     seconds = None if frame.pts is None else frame.time
-                    yield TimedFrame(image=_upright_rgb(frame), seconds=seconds, remark=_remark(frame))
+                    yield TimedFrame(image=_upright_rgb(frame, convert), seconds=seconds, remark=torn or remark(frame))
+                    torn = ""
         damage.require_none(path, _beyond_the_end(container, stream, path))
+
+
+def _opened(path: Path) -> "InputContainer":
+    import av
+
+    try:
+        with _reports() as lines:
+            return av.open(f"file:{path}", options={"protocol_whitelist": "file"})  # a playlist stays local
+    except av.FFmpegError as error:
+        fault = _fault(lines) or error.strerror
+        raise DataError(f"{path} is no video, or a damaged one ({fault}): copy it again, or save it as .mp4") from None
+
+
+def _shown_stream(container: "InputContainer", path: Path) -> "VideoStream":
+    """Choose the stream that players show, and leave out the others."""
+    from av.stream import Discard, Disposition
+    from av.video.stream import VideoStream
+
+    stream = container.streams.best("video")
+    if not isinstance(stream, VideoStream) or stream.disposition & Disposition.attached_pic:
+        raise DataError(f"{path} holds no video, only sound or a cover picture: name a video")
+    videos = [one for one in container.streams.video if not one.disposition & Disposition.attached_pic]
+    if len(videos) > 1:
+        say(f"{path} holds {len(videos)} videos: only stream {stream.index} is used, as players do")
+    for other in container.streams:
+        if other is not stream:
+            other.discard = Discard.all
+    return stream
 
 
 def _decoded(container: "InputContainer", stream: "VideoStream") -> Iterator[_Decoded]:
@@ -132,6 +153,7 @@ def _decoded(container: "InputContainer", stream: "VideoStream") -> Iterator[_De
 
     stream.codec_context.thread_count = 1  # reports of other threads could not be assigned to a packet
     stream.codec_context.options = {"err_detect": "crccheck"}  # where a stream carries checksums
+    joined = container.format.name == "mpegts"  # torn packets may only mean that recordings were joined there
     packets = container.demux(stream)
     packet: av.Packet[VideoStream] | None
     ended = False
@@ -149,9 +171,10 @@ def _decoded(container: "InputContainer", stream: "VideoStream") -> Iterator[_De
         if packet is None:
             yield _Decoded(frames, fault)
         else:
-            fault = fault or ("an incomplete packet" if packet.is_corrupt else "")
+            torn = packet.is_corrupt and not fault
+            fault = fault or ("an incomplete packet" if torn and not joined else "")
             times = (time for time in (packet.pts, packet.dts, UNTIMED) if time is not None)
-            yield _Decoded(frames, fault, bool(error), next(times), packet.is_keyframe)
+            yield _Decoded(frames, fault, bool(error), next(times), packet.is_keyframe, torn and joined)
 
 
 def _beyond_the_end(container: "InputContainer", stream: "VideoStream", path: Path) -> int:
@@ -181,17 +204,34 @@ def _fault(lines: list[tuple[int, str, str]]) -> str:
     return next((text.strip() for _, _, text in lines if not HARMLESS.search(text)), "")
 
 
-def _upright_rgb(frame: "av.VideoFrame") -> Image:
-    from av.video.reformatter import Interpolation
+def target_colours(frame: "av.VideoFrame") -> tuple[int, int] | None:
+    """Return transfer function and primaries to which HDR and wide gamuts are converted; None for usual colours."""
+    curve, primaries = frame.color_trc, frame.color_primaries
+    if curve in USUAL_CURVES and primaries in USUAL_PRIMARIES:
+        return None
+    return curve if curve in USUAL_CURVES else BT709, primaries if primaries in USUAL_PRIMARIES else BT709
 
-    # As OpenCV converts, to the bit: pairs made of a video before stay as they are.
-    bgr = frame.to_ndarray(format="bgr24", interpolation=Interpolation.BICUBIC)
-    return np.ascontiguousarray(np.rot90(bgr[..., ::-1], frame.rotation // 90), dtype=np.uint8)
 
-
-def _remark(frame: "av.VideoFrame") -> str:
+def remark(frame: "av.VideoFrame") -> str:
+    """Say why a frame is not what a camera saw at one instant, or not in its colours; empty if it is."""
     if frame.interlaced_frame:
         return "it is interlaced: two instants in one frame"
     if (name := HDR.get(frame.color_trc)) is not None:
-        return f"it is HDR ({name}), and used without tone mapping"
+        return f"it is HDR ({name}): its light is compressed to 8 bits"
     return ""
+
+
+def _upright_rgb(frame: "av.VideoFrame", convert: "VideoReformatter") -> Image:
+    from av.video.reformatter import Interpolation
+
+    # As OpenCV converts, to the bit: pairs made of a video before stay as they are.
+    curve, primaries = target_colours(frame) or (None, None)
+    bgr = convert.reformat(
+        frame,
+        format="bgr24",
+        interpolation=Interpolation.BICUBIC,
+        dst_color_trc=curve,
+        dst_color_primaries=primaries,
+    ).to_ndarray()
+    rgb = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+    return np.ascontiguousarray(np.rot90(rgb, frame.rotation // 90), dtype=np.uint8)

@@ -72,9 +72,11 @@ class Neighbours:
 
 
 def _reduced(image: Image) -> npt.NDArray[np.float64]:
-    scale = min(1.0, REDUCED / max(image.shape))
+    H, W = image.shape[:2]
+    scale = min(1.0, REDUCED / max(H, W))
+    size = max(1, round(scale * W)), max(1, round(scale * H))
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(np.float64)
+    small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA).astype(np.float64)
     return np.asarray(small - small.mean())
 
 

@@ -113,7 +113,7 @@ def find_clips(place: Path, count: int) -> list[Clip]:
             "move pictures that are no frames elsewhere"
         )
     if strays:
-        say(f"{place}: {len(strays)} pictures beside videos are passed over, too few for an average: {summary(strays)}")
+        say(f"{place}: beside videos, pictures too few for an average are passed over: {summary(strays)}")
     return clips
 
 

@@ -263,6 +263,15 @@ def test_an_image_damaged_in_the_middle_is_refused(name: str, capfd: pytest.Capt
     assert capfd.readouterr().err == ""  # the libraries' own words are not passed on
 
 
+def test_few_bytes_of_a_deflated_tiff_are_noticed(image: Image) -> None:
+    flags = [cv2.IMWRITE_TIFF_COMPRESSION, cv2.IMWRITE_TIFF_COMPRESSION_ADOBE_DEFLATE]
+    content = bytearray(np.asarray(cv2.imencode(".tiff", image, flags)[1]).tobytes())
+    middle = len(content) // 2
+    content[middle : middle + 16] = bytes(16)
+    with pytest.raises(DataError, match="damaged"):
+        decode(bytes(content), "x")
+
+
 def test_a_wrong_checksum_anywhere_in_a_png_is_refused() -> None:
     content = png(1, 1, b"\0" + bytes(3), extra=chunk(b"tEXt", b"a\0b"))
     decode(content + b"after the end", "x")

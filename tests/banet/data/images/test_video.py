@@ -13,7 +13,7 @@ from av.logging import get_level
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from banet.data.images.video import TimedFrame, read_video
+from banet.data.images.video import TimedFrame, read_video, remark, target_colours
 from banet.errors import DataError
 from banet.image import Image
 
@@ -141,6 +141,15 @@ def test_a_longer_sound_track_and_times_that_jump_change_no_frame(tmp_path: Path
     np.testing.assert_allclose(times, np.array(numbers) / 100, atol=0.001)
 
 
+def test_recordings_joined_in_a_transport_stream_are_intact(tmp_path: Path) -> None:
+    one = write(tmp_path / "one.ts").read_bytes()
+    (tmp_path / "both.ts").write_bytes(one + one)
+    frames = shown(tmp_path / "both.ts")
+    assert len(frames) == 2 * FRAMES
+    assert {frame.remark for frame in frames} == {"", "packets are missing in it, or recordings are joined"}
+    assert {frame.remark for frame in frames[: FRAMES - 4]} == {""}
+
+
 @pytest.mark.parametrize("first", [10, 13])
 @pytest.mark.parametrize("codec", ["libx264", "libx265"])
 def test_a_cut_begins_with_the_first_frame_that_decodes(tmp_path: Path, codec: str, first: int) -> None:
@@ -195,16 +204,34 @@ def test_colours_are_those_filmed(tmp_path: Path, matrix: int, limits: int, pixe
     assert np.abs(shown_frame.image[16, 8::16].astype(int) - colours).max() <= 3
 
 
-def test_doubtful_kinds_of_video_are_remarked(tmp_path: Path) -> None:
-    def film(stream: VideoStream) -> None:
-        stream.codec_context.color_trc, stream.codec_context.color_primaries = 18, 9
-
+def test_interlaced_video_is_remarked(tmp_path: Path) -> None:
     assert {frame.remark for frame in shown(write(tmp_path / "plain.mp4"))} == {""}
-    (remark,) = {frame.remark for frame in shown(write(tmp_path / "hdr.mp4", prepare=film))}
-    assert "HDR (HLG)" in remark
-    interlaced = write(tmp_path / "fields.mp4", options={"x264-params": "tff=1"})
-    (remark,) = {frame.remark for frame in shown(interlaced)}
-    assert "interlaced" in remark
+    frames = shown(write(tmp_path / "fields.mp4", options={"x264-params": "tff=1"}))
+    assert {frame.remark for frame in frames} == {"it is interlaced: two instants in one frame"}
+    nearest = [np.argmin([np.abs(frame.image.astype(float) - image).mean() for image in FILMED]) for frame in frames]
+    assert nearest == list(range(FRAMES))
+
+
+@pytest.mark.parametrize(
+    ("curve", "primaries", "target", "said"),
+    [
+        (1, 1, None, ""),
+        (2, 2, None, ""),  # not said
+        (6, 5, None, ""),
+        (13, 12, (13, 1), ""),  # Display P3
+        (14, 9, (14, 1), ""),  # BT.2020
+        (16, 9, (1, 1), "PQ"),
+        (18, 9, (1, 1), "HLG"),
+    ],
+)
+def test_hdr_and_wide_gamuts_become_bt709(
+    curve: int, primaries: int, target: tuple[int, int] | None, said: str
+) -> None:
+    """Without the conversion itself, whose tables take FFmpeg several seconds."""
+    frame = av.VideoFrame(W, H, "yuv420p10le")
+    frame.color_trc, frame.color_primaries = curve, primaries
+    assert target_colours(frame) == target
+    assert remark(frame) == (f"it is HDR ({said}): its light is compressed to 8 bits" if said else "")
 
 
 def test_flipped_bytes_are_told_with_the_number_of_frames(tmp_path: Path, intact: Path) -> None:

@@ -50,6 +50,7 @@ def test_frames_of_other_moments_are_named_with_their_psnr() -> None:
 def test_dark_and_plain_frames_are_compared_fairly() -> None:
     night = [np.clip(RNG.normal(6, 2, (240, 320, 3)), 0, 255).astype(np.uint8) for _ in range(3)]
     assert doubts(night) == ()
+    assert doubts([np.zeros((1, 2000, 3), np.uint8)] * 2) == ()
     black = np.zeros((240, 320, 3), np.uint8)
     assert doubts([black, black]) == ()
     assert "frame 1 and frame 2" in doubts([black, scene(0)[:240, :320]])[0]

@@ -143,7 +143,7 @@ def test_pictures_beside_a_video_are_passed_over_where_they_are_too_few(
     assert [clip.name for clip in find_clips(tmp_path, 3)] == ["day_film", "film", "still"]
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert "4 pictures beside videos are passed over" in error
+    assert "pictures too few for an average are passed over: f_1.png; f_2.png; " in error
     assert "f_1.png" in error
     assert [clip.name for clip in find_clips(tmp_path / "day", 2)] == ["day", "film"]
 
