@@ -72,9 +72,10 @@ def serve(tmp_path: Path) -> Serve:
 
     @contextmanager
     def start(backend: str, port: int = 0) -> Iterator[tuple[str, Callable[[], None]]]:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", port))
-            port = free.getsockname()[1]
+        if not port:
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                port = free.getsockname()[1]
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
         command += ["--workers", "1", "--backend-store-uri", backend]
         command += ["--artifacts-destination", str(tmp_path / "artifacts")]

@@ -77,7 +77,7 @@ class Store:
         found = client.get_experiment_by_name(name)
         if found is None:
             database = sqlite_file(self.uri)
-            location = None if database is None else (database.parent / "mlartifacts").as_uri()
+            location = None if database is None else _artifacts(database)
             return _created(client, name, location)
         if found.lifecycle_stage != "active":
             raise ConfigError(
@@ -194,31 +194,34 @@ class _Client:
     """An `MlflowClient` whose failures are one line each."""
 
     def __init__(self, store: Store) -> None:
+        from mlflow import MlflowClient
+
+        quiet_mlflow()
         self._store = store
         with store.one_line_failures():
-            self._client = _mlflow_client(store.uri)
+            self._client = MlflowClient(tracking_uri=store.uri, registry_uri=store.uri)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
         return self._store.one_line_failures()(getattr(self._client, name))
 
 
-def _mlflow_client(uri: str) -> "MlflowClient":
-    from mlflow import MlflowClient
-
-    quiet_mlflow()
-    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+def _artifacts(database: Path) -> str:
+    return (database.parent / "mlartifacts").as_uri()
 
 
 def _create(uri: str, database: Path) -> None:
     from filelock import FileLock, Timeout
     from mlflow.exceptions import MlflowException
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
     from sqlalchemy.exc import SQLAlchemyError
 
     _require_usable(database)
+    quiet_mlflow()
     try:
         # MLflow's own store migrates an empty database without a lock, and the slower of two processes fails.
         with FileLock(f"{database}.lock", timeout=CREATION_SECONDS):
-            _mlflow_client(uri).get_experiment("0")
+            # Not through a client, which would put the default experiment into the current folder, unquoted in SQL.
+            SqlAlchemyStore(uri, _artifacts(database)).get_experiment("0")
     except Timeout as error:
         raise ConfigError(f"{database}: another process has been creating it for {CREATION_SECONDS:.0f} s") from error
     except (OSError, MlflowException, SQLAlchemyError) as error:
