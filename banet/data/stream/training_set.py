@@ -7,7 +7,6 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from banet.data.archives.safety import summary
 from banet.data.names import SHARP, chosen
 from banet.data.shards.index import PairRow
 from banet.data.shards.reader import ShardFolder
@@ -17,6 +16,8 @@ from banet.data.stream.order import augmentation_rng, pair_of_sample
 from banet.errors import ConfigError, DataError
 from banet.image import Image
 from banet.metrics.psnr import psnr
+
+NAMED = 5  # pictures that a message names; the rest is counted
 
 Crops = npt.NDArray[np.uint8]
 """RGB crops, uint8, (N, crop, crop, 3)."""
@@ -61,7 +62,8 @@ class TrainingSet:
         small = [row for row in self.training_rows() if crop > min(row.height, row.width)]
         if small:
             found = [f"{row.key} is {row.height}x{row.width}, smaller than the training crop {crop}" for row in small]
-            raise DataError(f"{summary(found)}: lower recipe.phases crop, or leave them out")
+            more = f"; and {len(found) - NAMED} more" if found[NAMED:] else ""
+            raise DataError(f"{'; '.join(found[:NAMED])}{more}: lower recipe.phases crop, or leave them out")
 
     def training_rows(self) -> list[PairRow]:
         """Return the training rows in the order of their keys."""
