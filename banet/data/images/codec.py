@@ -81,16 +81,12 @@ def decode_picture(
     header = read_header(content, where, most_pixels=most_pixels)
     unchanged = None
     if header.pixels is None or header.pixels.transparent:
-        unchanged = _imdecode(content, cv2.IMREAD_UNCHANGED)
-        if unchanged is None:
-            raise DataError(damaged(where))
+        unchanged = _imdecode(content, where, cv2.IMREAD_UNCHANGED)
     kind = header.pixels or _pixels_of(unchanged)
     opaque = kind.transparent and unchanged is not None and _is_opaque(unchanged)
     _require_convertible(kind, where, opaque, convert)
     deep = kind.bits > 8  # not IMREAD_COLOR_RGB: OpenCV 5.0 mixes up the channels of a TIFF of 16 bits
-    image = _imdecode(content, cv2.IMREAD_COLOR_BGR | cv2.IMREAD_ANYDEPTH if deep else cv2.IMREAD_COLOR_RGB)
-    if image is None:
-        raise DataError(damaged(where))
+    image = _imdecode(content, where, cv2.IMREAD_COLOR_BGR | cv2.IMREAD_ANYDEPTH if deep else cv2.IMREAD_COLOR_RGB)
     if deep:
         image = image[..., ::-1]
     if kind.transparent and not opaque and unchanged is not None and unchanged.ndim == 3:
@@ -98,11 +94,8 @@ def decode_picture(
     image = _upright(image, header.turned)
     if image.dtype == np.uint16:
         image = ((image.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-    converted = (
-        ""
-        if kind == RGB
-        else str(kind).replace("transparency", "an opaque alpha channel" if opaque else "transparency")
-    )
+    shown = str(kind).replace("transparency", "an opaque alpha channel") if opaque else str(kind)
+    converted = "" if kind == RGB else shown
     return DecodedImage(np.ascontiguousarray(image, dtype=np.uint8), _usable(header.profile), header.exif, converted)
 
 
@@ -202,10 +195,11 @@ def _encode(image: Image, suffix: str, flags: list[int], profile: bytes = b"", e
     return content.tobytes()
 
 
-def _imdecode(content: bytes, flags: int) -> npt.NDArray[Any] | None:
-    """Decode; None if OpenCV cannot, or if the libraries below it report damage and go on, which only their words tell.
+def _imdecode(content: bytes, where: str, flags: int) -> npt.NDArray[Any]:
+    """Decode.
 
     Raises:
+        DataError: OpenCV cannot, or the libraries below it report damage and go on, which only their words tell.
         MemoryError: too little memory for the pixels.
     """
     with _listening() as said:
@@ -217,7 +211,7 @@ def _imdecode(content: bytes, flags: int) -> npt.NDArray[Any] | None:
     if b"Insufficient memory" in words:
         raise MemoryError
     if image is None or _DAMAGE.search(words):
-        return None
+        raise DataError(damaged(where))
     os.write(2, words)
     return np.asarray(image)
 
