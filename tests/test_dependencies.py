@@ -141,6 +141,7 @@ LITTER = [
 IMPORT_EVERYTHING = """
 import importlib, pathlib, sys
 sys.dont_write_bytecode, sys.pycache_prefix = False, None
+sys.path.insert(0, "")
 for file in sorted(pathlib.Path().glob("[bp]*/**/*.py")):
     importlib.import_module(".".join(file.with_suffix("").parts).removesuffix(".__init__"))
 """
@@ -159,6 +160,8 @@ def test_a_second_repro_after_importing_everything_runs_nothing(tmp_path: Path) 
             copy = tmp_path / file.relative_to(ROOT)
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_text("")
+            for parent in copy.relative_to(tmp_path).parents[:-1]:
+                (tmp_path / parent / "__init__.py").write_text("")
     (tmp_path / ".dvcignore").write_bytes((ROOT / ".dvcignore").read_bytes())
     stages = {
         stage: {"cmd": f"echo {stage} > {stage}.txt", "deps": code[stage], "outs": [f"{stage}.txt"]} for stage in code

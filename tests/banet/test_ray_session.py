@@ -72,3 +72,18 @@ def test_what_is_left_is_cancelled(spread: Callable[..., Iterator[int]]) -> None
     next(results)
     results.close()  # type: ignore[attr-defined]
     assert list(spread(slow_first, [5])) == [25]
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_ray_train_is_told_of_this_cluster_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its actors would look for any cluster of the machine, and complain where there are two."""
+    import ray
+    from ray.train.v2._internal.constants import get_env_vars_to_propagate
+
+    from banet.ray_session import this_cluster_alone
+
+    for before in (None, "elsewhere:6379"):
+        monkeypatch.setenv("RAY_ADDRESS", before) if before else monkeypatch.delenv("RAY_ADDRESS", raising=False)
+        with this_cluster_alone():
+            assert get_env_vars_to_propagate()["RAY_ADDRESS"] == ray.get_runtime_context().gcs_address
+        assert os.environ.get("RAY_ADDRESS") == before

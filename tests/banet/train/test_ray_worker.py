@@ -58,7 +58,7 @@ def job(shards: Path, steps: int, cluster: ClusterParams) -> "TrainingJob":
 @pytest.mark.distributed
 @pytest.mark.usefixtures("ray_session")
 def test_two_workers_train_one_model_and_a_finished_run_is_not_trained_again(shards: Path, tmp_path: Path) -> None:
-    from banet.train.ray_worker import launch
+    from banet.train.ray_worker import kept_checkpoint, launch
 
     told = tmp_path / "told.txt"
 
@@ -71,6 +71,8 @@ def test_two_workers_train_one_model_and_a_finished_run_is_not_trained_again(sha
     assert result.steps == 8
     assert result.best_step in (4, 8)
     assert told.read_text().split("\n")[:-1] == ["2 False", "4 True", "6 False", "8 True"]
+    assert kept_checkpoint(tmp_path / "runs" / "once") == "the checkpoint of step 8 is kept"
+    assert kept_checkpoint(tmp_path / "runs" / "never") == "no checkpoint was written yet"
     again = launch(work, storage=tmp_path / "runs", name="once", on_progress=tell)
     assert len(told.read_text().split("\n")) == 5
     for name, tensor in result.model.state_dict().items():
