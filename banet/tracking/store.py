@@ -160,6 +160,7 @@ def connect(uri: str | None = None) -> Store:
     require_answer(uri)
     database = sqlite_file(uri)
     if database is not None:
+        _require_usable(database)  # before MLflow is imported, which takes seconds
         _create(uri, database)
     elif scheme_of(uri) in PORTS:
         _require_database(uri)
@@ -215,7 +216,6 @@ def _create(uri: str, database: Path) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
     from sqlalchemy.exc import SQLAlchemyError
 
-    _require_usable(database)
     quiet_mlflow()
     try:
         # MLflow's own store migrates an empty database without a lock, and the slower of two processes fails.

@@ -20,6 +20,7 @@ from banet.inference import restore
 from banet.metrics.psnr import psnr
 from banet.model.network import BANet
 from banet.model.weights import load_weights, save_weights
+from banet.tracking.pyfunc_package import workspace_sources
 from banet.tracking.registry import RegisteredModel, champion
 from banet.tracking.store import Store
 from pipelines.stages.evaluate import evaluate
@@ -171,6 +172,34 @@ def test_a_version_that_is_gone_or_other_weights_are_refused(
         with pytest.raises(ModelError, match="dvc repro --force --single-item register"):
             evaluate(line.benchmark, model=other, shards=line.shards, storage=tmp_path / "runs", store=store, out=out)
     assert not out.exists()
+
+
+def test_a_version_with_other_code_is_not_evaluated_and_competes_with_its_own(
+    line: "Line",
+    own_params: Params,
+    weights: Path,
+    store: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own = workspace_sources()
+    half = "\n\n_plain = restore\n\n\ndef restore(model, image):\n    return _plain(model, image) // 2\n"
+    darker = {**own, "banet/inference.py": own["banet/inference.py"] + half}
+    with monkeypatch.context() as patch:
+        for module in ("registry", "pyfunc_package"):
+            patch.setattr(f"banet.tracking.{module}.workspace_sources", lambda: darker)
+        stale = register(own_params, weights=candidate(weights, 0.0), store=store, reports=tmp_path)
+    out = tmp_path / "out"
+    with pytest.raises(ModelError, match=r"other code than this workspace \(banet/inference\.py differ\)") as error:
+        evaluate(line.benchmark, model=stale, shards=line.shards, storage=tmp_path / "runs", store=store, out=out)
+    assert "\n" not in str(error.value)
+    assert not out.exists()
+    first = promote(own_params, candidate=stale, shards=line.shards, store=store, reports=tmp_path)
+    fixed = register(own_params, weights=weights, store=store, reports=tmp_path)
+    assert (fixed.version, fixed.digest) == (stale.version + 1, stale.digest)
+    better = promote(own_params, candidate=fixed, shards=line.shards, store=store, reports=tmp_path)
+    assert (better.moved, better.previous_psnr) == (True, first.candidate_psnr)
+    assert better.candidate_psnr > first.candidate_psnr + 3  # the weights are the same
 
 
 def test_an_interrupted_evaluation_leaves_what_was_there(
