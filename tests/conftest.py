@@ -23,6 +23,7 @@ SERVER_STARTED_WITHIN = 240.0  # seconds; 10 on an idle machine
 SERVERS = {"ray_session", "serve", "prefect_environment"}  # fixtures that start many processes
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Spread files over the processes of `make test`; Ray and the servers keep to one, or they would want all cores."""
 
