@@ -19,7 +19,7 @@ demo: $(BIN)/installed
 
 # Two processes of one thread each: torch's threads would wait for one another's cores.
 test: $(BIN)/installed
-	@OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadgroup
+	@OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadscope
 
 check: $(BIN)/installed
 	@ruff check .

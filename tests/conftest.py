@@ -1,6 +1,7 @@
 """What several parts of the tests share: one Ray for the session, and shards of a few tiny pairs."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -9,10 +10,13 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from banet.data.sharding.writer import ShardWriter
 from banet.data.shards.reader import Pair
@@ -20,21 +24,29 @@ from banet.errors import ServiceError
 from banet.tracking.store import require_answer
 
 SERVER_STARTED_WITHIN = 240.0  # seconds; 10 on an idle machine
-SERVERS = {"ray_session", "serve", "prefect_environment"}  # fixtures that start many processes
+# Files of tests that start Ray or a server: they keep to one process of two, or they would want all cores twice.
+_STARTS_MANY = re.compile(r"mark\.(distributed|server)|ray_session|prefect_environment|\bserve\b")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+@cache
+def _lane(file: Path) -> str:
+    return "servers" if _STARTS_MANY.search(file.read_text(encoding="utf-8")) else file.name
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Spread files over the processes of `make test`; Ray and the servers keep to one, or they would want all cores."""
+    """Begin with the longest lane."""
+    items.sort(key=lambda item: _lane(item.path) != "servers")
 
-    def group(item: pytest.Item) -> str:
-        marked = any(item.get_closest_marker(mark) for mark in ("distributed", "server"))
-        starts = not SERVERS.isdisjoint(getattr(item, "fixturenames", ()))
-        return "servers" if marked or starts else item.nodeid.partition("::")[0]
 
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
-    items.sort(key=lambda item: group(item) != "servers")  # the long one first
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:  # noqa: ANN401
+    """Spread files over the processes of `make test`."""
+
+    class ByLane(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _lane(config.rootpath / nodeid.partition("::")[0])
+
+    return ByLane(config, log)
 
 
 @pytest.fixture(scope="session")

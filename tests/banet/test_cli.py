@@ -221,6 +221,8 @@ def test_a_wrong_option_is_one_line_that_says_what_is_accepted(
 
 
 COMMANDS = {
+    "cost",
+    "replay",
     *("deblur", "explain", "info", "import-checkpoint", "export-checkpoint", "synthesize"),
     *("models", "promote", "register", "score", "evaluate", "study"),
 }

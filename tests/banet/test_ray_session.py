@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from banet.errors import DataError
+from banet.errors import DataError, ModelError
 
 pytestmark = pytest.mark.distributed
 
@@ -87,3 +87,13 @@ def test_ray_train_is_told_of_this_cluster_alone(monkeypatch: pytest.MonkeyPatch
         with this_cluster_alone():
             assert get_env_vars_to_propagate()["RAY_ADDRESS"] == ray.get_runtime_context().gcs_address
         assert os.environ.get("RAY_ADDRESS") == before
+
+
+def test_the_error_of_a_training_worker_comes_out_as_itself() -> None:
+    from ray.train import WorkerGroupError
+
+    from banet.ray_session import errors_as_themselves
+
+    failures = {1: RuntimeError("connection reset by peer"), 0: ModelError("lower lr_start\nand Ray's own lines")}
+    with pytest.raises(ModelError, match=r"^lower lr_start$"), errors_as_themselves():
+        raise WorkerGroupError("2 workers failed", failures)

@@ -1,4 +1,4 @@
-"""Ray Train, really: two workers, one checkpoint folder, a run that goes on."""
+"""What is checked before Ray Train starts; `tests/pipelines/stages/test_train.py` trains with it."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +10,7 @@ import torch
 from banet.config import BenchmarkParams, ClusterParams, LossParams, PhaseParams, RecipeParams, ValidationParams
 from banet.data.sharding.writer import ShardWriter
 from banet.data.shards.reader import Pair
-from banet.errors import ModelError, ResourceError
+from banet.errors import ResourceError
 from banet.model.network_config import BANetConfig
 
 if TYPE_CHECKING:
@@ -53,42 +53,6 @@ def job(shards: Path, steps: int, cluster: ClusterParams) -> "TrainingJob":
         cluster=cluster,
         refused=str(shards.with_name("refused")),
     )
-
-
-@pytest.mark.distributed
-@pytest.mark.usefixtures("ray_session")
-def test_two_workers_train_one_model_and_a_finished_run_is_not_trained_again(shards: Path, tmp_path: Path) -> None:
-    from banet.train.ray_worker import kept_checkpoint, launch
-
-    told = tmp_path / "told.txt"
-
-    def tell(step: int, metrics: object) -> None:
-        with told.open("a") as stream:
-            stream.write(f"{step} {'validation_psnr' in metrics}\n")  # type: ignore[operator]
-
-    work = job(shards, 8, ClusterParams(workers=2, cpus_per_worker=0.5, gpus_per_worker=0))
-    result = launch(work, storage=tmp_path / "runs", name="once", on_progress=tell)
-    assert result.steps == 8
-    assert result.best_step in (4, 8)
-    assert told.read_text().split("\n")[:-1] == ["2 False", "4 True", "6 False", "8 True"]
-    assert kept_checkpoint(tmp_path / "runs" / "once") == "the checkpoint of step 8 is kept"
-    assert kept_checkpoint(tmp_path / "runs" / "never") == "no checkpoint was written yet"
-    again = launch(work, storage=tmp_path / "runs", name="once", on_progress=tell)
-    assert len(told.read_text().split("\n")) == 5
-    for name, tensor in result.model.state_dict().items():
-        assert torch.equal(tensor, again.model.state_dict()[name]), name
-
-
-@pytest.mark.distributed
-@pytest.mark.usefixtures("ray_session")
-def test_a_loss_that_is_not_finite_ends_as_one_line(shards: Path, tmp_path: Path) -> None:
-    from banet.train.ray_worker import launch
-
-    fast = job(shards, 8, ClusterParams(workers=1, cpus_per_worker=0.5, gpus_per_worker=0))
-    phase = replace(fast.recipe.phases[0], lr_start=1e30)
-    fast = replace(fast, recipe=replace(fast.recipe, phases=(phase,)))
-    with pytest.raises(ModelError, match=r"^the loss is \w+ at step \d: lower lr_start"):
-        launch(fast, storage=tmp_path / "runs", name="fast", on_progress=lambda _step, _metrics: None)
 
 
 @pytest.mark.distributed

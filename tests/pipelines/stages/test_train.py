@@ -35,7 +35,7 @@ pytestmark = [
 
 @pytest.mark.distributed
 @pytest.mark.usefixtures("ray_session")
-def test_a_run_leaves_weights_curve_report_and_a_run_in_mlflow(
+def test_two_workers_leave_weights_curve_report_and_a_run_in_mlflow_and_train_once(
     line: "Line",
     tiny_params: Params,
     store: Store,
@@ -44,6 +44,9 @@ def test_a_run_leaves_weights_curve_report_and_a_run_in_mlflow(
     out, reports, runs = tmp_path / "candidate", tmp_path / "reports", tmp_path / "runs"
     seen = tmp_path / "seen by all nodes"
     elsewhere = replace(tiny_params, cluster=replace(tiny_params.cluster, shards=seen.as_uri()))
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):  # once the training is done
+        train(elsewhere, shards=line.shards, storage=runs, store=store, out=tmp_path / "file/out", reports=reports)
     report = train(elsewhere, shards=line.shards, storage=runs, store=store, out=out, reports=reports)
     (copy,) = (seen / "tiny").iterdir()  # by their digest; the workers read them there
     assert ShardFolder(copy).summary == ShardFolder(line.shards).summary
@@ -58,6 +61,7 @@ def test_a_run_leaves_weights_curve_report_and_a_run_in_mlflow(
     assert run.info.status == "FINISHED"
     assert run.data.params["recipe.loss.fft_weight"] == "0.01"
     assert run.data.metrics["validation_psnr"] > 0
+    assert len(store.client().get_metric_history(run.info.run_id, "loss")) == report.steps  # each step once
     pictures = [file.path for file in store.client().list_artifacts(run.info.run_id, "samples")]
     assert {path.rsplit("_")[-1] for path in pictures} >= {"blurred.png", "restored.png", "sharp.png"}
     assert list(runs.iterdir()) == []
