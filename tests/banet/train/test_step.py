@@ -68,7 +68,7 @@ def test_a_batch_in_parts_trains_the_same_and_is_clipped_once(accumulate: int) -
 def test_the_workers_sum_their_gradients_once_per_step(tmp_path: Path) -> None:
     sums: list[int] = []
 
-    def count(_: object, bucket: Any) -> torch.futures.Future[Tensor]:  # noqa: ANN401  # torch does not export its class
+    def count(_: object, bucket: torch.distributed.GradBucket) -> torch.futures.Future[Tensor]:  # type: ignore[name-defined]
         sums.append(bucket.index())
         done: torch.futures.Future[Tensor] = torch.futures.Future()
         done.set_result(bucket.buffer())
