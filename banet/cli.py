@@ -1,6 +1,7 @@
 """`banet …`: for people who restore photographs, bring weights, or look into a model, and know nothing of stages."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -15,6 +16,7 @@ from banet.commands.synthesize import synthesize
 from banet.commands.training import cost, replay
 from banet.commands.weights import export_checkpoint, import_checkpoint, info
 from banet.errors import BanetError
+from banet.signals import raise_on_signals, say_no_more
 
 app = App(
     name="banet",
@@ -22,6 +24,7 @@ app = App(
     version_flags=(),
     help_format="plaintext",
     default_parameter=Parameter(negative=()),
+    suppress_keyboard_interrupt=False,
 )
 COMMANDS: tuple[Callable[..., None], ...] = (
     deblur,
@@ -44,7 +47,11 @@ app.command(study)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit status: 0, 2 for bad input, 1 for a failure, each with one line."""
+    """Run one command; return its exit status: 0, 2 for bad input, 1 for a failure, each with one line.
+
+    A signal ends the process with one line and the status 128 and its number, if it has no `arguments` but its own.
+    """
+    stopped = raise_on_signals() if arguments is None else []
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     try:
@@ -56,6 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help_of = " ".join(("banet", *(error.command_chain or ()), "--help"))
         print(f"error: {' '.join(str(error).splitlines())} `{help_of}` says what is accepted.", file=sys.stderr)
         return BanetError.exit_status
+    except KeyboardInterrupt:
+        number = stopped[0] if stopped else signal.SIGINT
+        print(f"stopped by {number.name}: nothing half-written is left", file=sys.stderr, flush=True)
+        say_no_more()
+        return 128 + number
     return 0
 
 

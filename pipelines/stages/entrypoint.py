@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from banet.config import Params, read_params
 from banet.errors import BanetError
+from banet.signals import raise_on_signals, say_no_more
 from pipelines.running import claim
 
 PARAMS = Path("params.yaml")
@@ -33,9 +34,6 @@ QUIET = {  # no tool sends usage data, and nothing is unpickled
 }
 
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the first ends a stage in order, the second at once
-
-
 def run_command(command: Callable[..., None], *, kept: str = "nothing of it is kept") -> NoReturn:
     """Run a stage's command; exit with status 0, or with one line on standard error and the error's status (2 or 1).
 
@@ -52,7 +50,7 @@ def run_command(command: Callable[..., None], *, kept: str = "nothing of it is k
     name = Path(inspect.getfile(command)).stem
     for variable, value in QUIET.items():
         os.environ.setdefault(variable, value)
-    stopped = _raise_on_signals()
+    stopped = raise_on_signals()
     try:
         if arguments:  # the others only read
             claim("@".join(filter(None, (name, arguments.get("benchmark")))))
@@ -64,32 +62,9 @@ def run_command(command: Callable[..., None], *, kept: str = "nothing of it is k
         number = stopped[0] if stopped else signal.SIGTERM  # Ray's, while it starts
         what = f"{name}: stopped by {number.name}; {str(interrupt) or kept}: run the same command again to go on"
         print(what, file=sys.stderr, flush=True)  # noqa: T201
-        _say_no_more()
+        say_no_more()
         sys.exit(128 + number)
     sys.exit(0)
-
-
-def _raise_on_signals() -> list[signal.Signals]:
-    """Raise KeyboardInterrupt on the first signal, which the list then holds; the second has its default effect."""
-    stopped: list[signal.Signals] = []
-
-    def stop(number: int, _: object) -> NoReturn:
-        for each in SIGNALS:
-            signal.signal(each, signal.SIG_DFL)
-        stopped.append(signal.Signals(number))
-        raise KeyboardInterrupt
-
-    for number in SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and shells in the background set it
-            signal.signal(number, stop)
-    return stopped
-
-
-def _say_no_more() -> None:
-    """Drop what this process and Ray's workers print while they end: that they were stopped, and from where."""
-    with Path(os.devnull).open("wb") as nowhere:
-        for stream in (1, 2):
-            os.dup2(nowhere.fileno(), stream)
 
 
 def params() -> Params:

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -279,3 +280,21 @@ def test_a_mistake_with_models_is_one_line(
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_command_with_one_line(tmp_path: Path, number: signal.Signals) -> None:
+    code = (
+        "import sys, time; from banet import cli; cli.app.command(lambda: (print('on', flush=True), time.sleep(60)), "
+    )
+    code += "name='wait'); sys.argv[1:] = ['wait']; sys.exit(cli.main())"
+    ours = signal.signal(signal.SIGINT, signal.default_int_handler)  # else ignored where the tests are
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        signal.signal(signal.SIGINT, ours)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "on\n"
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (128 + number, f"stopped by {number.name}: nothing half-written is left\n")
