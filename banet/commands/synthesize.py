@@ -68,8 +68,6 @@ def synthesize(
         where = CustomSplit(frames=str(source), average=frames, light=average_in or "encoded")
     plan = custom_plan(where, split, _params(seed, size))
     with ProgressBar(str(out)) as bar:
-        if plan.note:
-            bar.say(plan.note)
         done = write(plan, out, on_progress=bar.to)
     print(f"{out}: {done} pairs")
 

@@ -61,7 +61,7 @@ def fetch(benchmark: Benchmark, out: Path, store: ArchiveStore = ArchiveStore(),
 
 def _gather(benchmark: Benchmark, path: Path, root: Path) -> None:
     with ProgressBar(path.name) as bar:
-        write_custom(benchmark, path, root=root, on_progress=bar.to, on_message=bar.say)
+        write_custom(benchmark, path, root=root, on_progress=bar.to)
 
 
 def _make(benchmark: Benchmark, archive: ArchiveSource, path: Path) -> None:

@@ -21,6 +21,7 @@ from banet.data.pairs.blur_model import Layer, Light, add_noise, camera_path, de
 from banet.data.pairs.pair_writer import PairTask
 from banet.errors import DataError
 from banet.image import Image
+from banet.progress import say
 
 DETAIL_CANDIDATES = 6  # places drawn for each picture; the most detailed is taken, since empty sky teaches nothing
 PER_WORKER = 64  # photographs that are checked sooner than another process starts
@@ -61,7 +62,7 @@ def find_photographs(folder: Path, convert: tuple[Conversion, ...] = ()) -> list
     return found
 
 
-def require_usable(photographs: list[Photograph], params: SynthesisParams) -> str | None:
+def require_usable(photographs: list[Photograph], params: SynthesisParams) -> None:
     """Read every photograph once, because a bad one should not stop the work hours later; say which are converted.
 
     Raises:
@@ -76,7 +77,8 @@ def require_usable(photographs: list[Photograph], params: SynthesisParams) -> st
             found = list(pool.map(check, photographs, chunksize=8))
     if problems := [problem for problem, _ in found if problem is not None]:
         raise DataError(summary(problems))
-    return converted_note(Counter(kind for _, kind in found))
+    if note := converted_note(Counter(kind for _, kind in found)):
+        say(note)
 
 
 def _check(params: SynthesisParams, photograph: Photograph) -> tuple[str | None, str]:

@@ -5,7 +5,7 @@ Pairs that are files stay in place and are listed; tables, clips and photographs
 
 import os
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -35,7 +35,6 @@ class PairPlan:
 
     total: int | None  # their number; None if only decoding a video can tell
     tasks: Iterable[PairTask]
-    note: str | None = None  # what was converted, to be said once
 
 
 def write_custom(
@@ -44,7 +43,6 @@ def write_custom(
     *,
     root: Path = Path(),
     on_progress: OnProgress | None = None,
-    on_message: Callable[[str], None] = lambda message: None,
 ) -> None:
     """Write the listing or archive of custom data, whole or not at all; the same data give the same bytes.
 
@@ -53,7 +51,6 @@ def write_custom(
         path: the listing or archive, named by `benchmark.archive_names`.
         root: folder to which relative paths in the manifest refer.
         on_progress: called after each pair.
-        on_message: called with what should be said of the pictures.
 
     Raises:
         DataError: says in one line what is wrong with the data.
@@ -63,10 +60,7 @@ def write_custom(
             write_listing(path, _file_pairs(benchmark, root), on_progress=on_progress)
             return
         with whole_file(path) as partial:
-            plan = plan_custom(benchmark, root)
-            if plan.note:
-                on_message(plan.note)
-            write_zip(partial, plan, root=benchmark.name, on_progress=on_progress)
+            write_zip(partial, plan_custom(benchmark, root), root=benchmark.name, on_progress=on_progress)
     except DataError as error:
         raise DataError(f"benchmark {benchmark.name}: {error}") from None
 
@@ -175,14 +169,14 @@ def _photograph_plan(benchmark: Benchmark, root: Path) -> PairPlan:
     trained = {one.name: [f"{one.name}_{stratum}" for stratum in params.strata] for one in found.get(TRAIN, ())}
     to_test = chosen_to_test(benchmark.test_sequences, trained)
     _require_own_names((photograph.name for photograph in every), "photographs")
-    note = require_usable(every, params)
+    require_usable(every, params)
     kinds = (*benchmark.variants, SHARP)
     tasks = chain.from_iterable(
         photograph_tasks(found[name], params, name, pairs=split.pairs, kinds=kinds)
         for name, split in benchmark.splits.items()
     )
     total = sum(len(found[name]) * len(params.strata) * split.pairs for name, split in benchmark.splits.items())
-    return PairPlan(total=total, tasks=_with_tests(tasks, to_test), note=note)
+    return PairPlan(total=total, tasks=_with_tests(tasks, to_test))
 
 
 def _place(root: Path, text: str | None) -> Path:

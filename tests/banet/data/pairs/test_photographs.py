@@ -45,7 +45,9 @@ def test_a_pair_is_made_of_each_photograph_and_stratum(tmp_path: Path) -> None:
     assert again[BLUR].shape == (24, 32, 3)
 
 
-def test_what_is_wrong_with_photographs_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_wrong_with_photographs_is_said_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_image(tmp_path / "small.png", noise(30, 90))
     write_image(tmp_path / "good.png", noise(80, 90))
     cv2.imwrite(str(tmp_path / "grey.png"), noise(80, 90)[..., 0])
@@ -61,8 +63,8 @@ def test_what_is_wrong_with_photographs_is_said_at_once(tmp_path: Path, monkeypa
     assert "good.png" not in said
     assert "\n" not in said
     (tmp_path / "small.png").unlink()
-    told = require_usable(find_photographs(tmp_path, ("16-bit",)), PARAMS)
-    assert told == "converted to 8-bit RGB: 1 16-bit RGB, 1 grey"
+    require_usable(find_photographs(tmp_path, ("16-bit",)), PARAMS)
+    assert capsys.readouterr().err == "converted to 8-bit RGB: 1 16-bit RGB, 1 grey\n"
 
 
 def test_the_pairs_keep_the_photographs_colour_profile(tmp_path: Path) -> None:
