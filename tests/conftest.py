@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:  # noqa: ANN401
     """Spread files over the processes of `make test`."""
 
-    class ByLane(LoadScopeScheduling):
+    class ByLane(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
         def _split_scope(self, nodeid: str) -> str:
             return _lane(config.rootpath / nodeid.partition("::")[0])
 
