@@ -15,8 +15,7 @@ from banet.commands.study import study
 from banet.commands.synthesize import synthesize
 from banet.commands.training import cost, replay
 from banet.commands.weights import export_checkpoint, import_checkpoint, info
-from banet.errors import BanetError
-from banet.signals import raise_on_signals, say_no_more
+from banet.errors import BanetError, raise_on_signals, say_no_more
 
 app = App(
     name="banet",

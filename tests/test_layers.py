@@ -28,7 +28,6 @@ FLOORS = {
     "banet.inference": 0,
     "banet.losses": 0,
     "banet.memory": 0,
-    "banet.signals": 0,
     "banet.metrics": 0,
     "banet.model": 0,
     "banet.data": 1,

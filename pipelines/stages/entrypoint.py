@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from banet.config import Params, read_params
-from banet.errors import BanetError
-from banet.signals import raise_on_signals, say_no_more
+from banet.errors import BanetError, raise_on_signals, say_no_more
 from pipelines.running import claim
 
 PARAMS = Path("params.yaml")
