@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from banet.cli import main
 from banet.config import LossParams, PhaseParams
 from banet.errors import ModelError
 from banet.model.network import BANet
@@ -50,3 +51,15 @@ def test_another_file_is_one_line(tmp_path: Path, content: bytes | None) -> None
     with pytest.raises(ModelError, match=r"other\.pt") as caught:
         list(replay(path, "cpu"))
     assert "\n" not in str(caught.value)
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["replay", str(kept(tmp_path))]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
+        "float32",
+        "bfloat16",
+        "sample",
+        "sample",
+    ]
+    assert main(["replay", str(tmp_path / "none.pt")]) == 2
+    assert "none.pt cannot be read" in capsys.readouterr().err
