@@ -64,6 +64,7 @@ class Training:
         self.refused = 0  # steps in a row
         self.best: dict[Which, Best] = {"raw": Best(), "average": Best()}
         self.average: AveragedModel | None = None
+        self.compiled = False  # whether the model has a compiled form, which stays in later phases
         self._start(phases[0])
 
     @property
@@ -90,6 +91,13 @@ class Training:
             weights = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
             self.best[which] = Best(psnr=psnr, step=self.step, images=list(images), weights=weights)
         return psnr
+
+    def eagerly(self) -> AbstractContextManager[None]:
+        """Call the model itself in the block, even if it has a compiled form."""
+        stance: AbstractContextManager[None] = (
+            torch.compiler.set_stance("force_eager") if self.compiled else nullcontext()
+        )
+        return stance
 
     def state(self) -> dict[str, Any]:
         """Everything needed to continue with equal results to the bit: tensors and plain numbers only."""
@@ -132,6 +140,7 @@ class Training:
         self.scaler = torch.amp.GradScaler(device, init_scale=FIRST_SCALE, enabled=params.precision == "float16")
         if params.compile is not None:
             self.model.compile(backend=params.compile, dynamic=False)
+            self.compiled = True
         if params.ema_decay is None:
             self.average = None
         else:
@@ -194,7 +203,8 @@ def train_step(training: Training, network: nn.Module, batch: Batch, phase: Plan
     parts = list(zip(*(images.chunk(params.accumulate) for images in batch), strict=True))
     losses = []
     for number, part in enumerate(parts, 1):
-        with nullcontext() if number == len(parts) else _unsynchronised(network):
+        as_asked = nullcontext() if params.compile is not None else training.eagerly()
+        with as_asked, nullcontext() if number == len(parts) else _unsynchronised(network):
             values = losses_of(network, part, training.recipe.loss, phase.params)
             scaler.scale(values[0] / len(parts)).backward()  # type: ignore[no-untyped-call]
         losses.append(values.detach())
@@ -246,7 +256,8 @@ def choose_weights(training_state: Mapping[str, Any], sequences: Sequence[str]) 
 
 
 def _validated(training: Training, validate: Callable[[nn.Module], Sequence[float]]) -> dict[str, float]:
-    scores = {"validation_psnr": training.keep_if_best("raw", validate(training.model))}
+    with training.eagerly():  # scores are those of plain torch, and images come in many sizes
+        scores = {"validation_psnr": training.keep_if_best("raw", validate(training.model))}
     if training.average is not None:
         scores["average_psnr"] = training.keep_if_best("average", validate(training.average.module))
     return scores

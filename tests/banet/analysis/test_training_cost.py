@@ -24,6 +24,16 @@ def test_the_paper_s_recipe_on_gopro() -> None:
     assert total.endswith("255.6 hours")
 
 
+@pytest.mark.parametrize(
+    ("name", "steps", "samples"),  # as in docs/paper.md
+    [("paper", 1_051_500, 8_412_000), ("paper_text", 788_625, 6_309_000), ("modern", 788_625, 8_412_000)],
+)
+def test_the_table_of_recipes(name: str, steps: int, samples: int) -> None:
+    recipe = parse(RecipeParams, read_yaml(ROOT / f"conf/recipe/{name}.yaml"), where=name)
+    costs = recipe_cost(recipe, pairs=2103, bytes_per_pixel=3, seconds_per_step=None)
+    assert (sum(cost.phase.steps for cost in costs), sum(cost.phase.samples for cost in costs)) == (steps, samples)
+
+
 def test_without_times_there_are_no_hours() -> None:
     lines = list(describe_cost(PAPER, recipe_cost(PAPER, pairs=8, bytes_per_pixel=3, seconds_per_step=None), 8))
     assert not any("hours" in line or "ms" in line for line in lines)

@@ -16,7 +16,7 @@ from banet.errors import ModelError
 from banet.model.network import BANet
 from banet.model.network_config import BANetConfig
 from banet.train.loop import Batch, Training, choose_weights, fit, losses_of, train_step
-from banet.train.plan import plan
+from banet.train.plan import PlannedPhase, plan
 
 MODEL = BANetConfig(stem_channels=4, channels=4, modules=1, fusion_channels=2)
 PHASE = PhaseParams(steps=8, crop=16, batch_size=8, lr_start=1e-2, lr_end=1e-2, clip_norm=0.05)
@@ -150,6 +150,32 @@ def test_compiled_steps_are_the_same_and_leave_no_trace_in_the_weights() -> None
     assert list(compiled.model.state_dict()) == list(plain.model.state_dict())
     assert not any("_orig_mod" in name for name in compiled.state()["model"])
     assert (weights(compiled) - weights(plain)).abs().max() < 1e-6
+
+
+def test_only_the_steps_of_a_compiled_phase_run_the_compiled_form() -> None:
+    from torch._dynamo.utils import counters
+
+    training = training_of(replace(PHASE, compile="aot_eager", steps=1), replace(PHASE, steps=1), validate_every=1)
+    frames: list[int] = []
+
+    def graphs() -> int:
+        return counters["stats"]["unique_graphs"]
+
+    def validate(model: nn.Module) -> list[float]:
+        frames.append(graphs())
+        with torch.inference_mode():
+            model(torch.zeros(1, 3, 20, 24))
+        frames.append(graphs())
+        return [20.0]
+
+    def batches(phase: PlannedPhase, _step: int) -> list[Batch]:
+        return [batch_at(0, replace(phase.params, crop=16 + 8 * phase.first_step))]
+
+    torch.compiler.reset()
+    counters.clear()
+    fit(training, training.model, batches, validate, lambda _: None)
+    assert frames[0] > 0  # the first phase
+    assert len(set(frames)) == 1  # neither validation nor the second phase
 
 
 def test_a_clamped_output_has_no_gradient_outside_the_range() -> None:
