@@ -10,7 +10,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: demo test check clean
+.PHONY: demo test chaos check clean
 
 demo: $(BIN)/installed
 	@python -m pipelines.stages.check
@@ -20,6 +20,9 @@ demo: $(BIN)/installed
 # Two processes of one thread each: torch's threads would wait for one another's cores.
 test: $(BIN)/installed
 	@OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadscope
+
+chaos: $(BIN)/installed
+	@python -m pytest -m chaos tests/chaos
 
 check: $(BIN)/installed
 	@ruff check .

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import subprocess
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -25,6 +26,8 @@ OWN_CLUSTER = {"idle_worker_killing_time_threshold_ms": 3_600_000}
 # What watches for nodes and drivers that a cloud takes back has nothing to watch in a cluster of one driver's own.
 OWN_TRAINING = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0", "RAY_TRAIN_ENABLE_STATE_ACTOR_RECONCILIATION": "0"}
 ADDRESS = "RAY_ADDRESS"
+GUARD = """cat; sleep 3; for pid; do case "$(ps -o command= -p "$pid")" in *ray*) kill -9 "$pid";; esac; done"""
+_guards: list[subprocess.Popen[bytes]] = []  # waiting for the end of this process
 
 
 def start_ray() -> None:
@@ -41,6 +44,7 @@ def start_ray() -> None:
                     include_dashboard=False, logging_level="ERROR", logging_config=quiet, _system_config=OWN_CLUSTER
                 )
                 os.environ.update(OWN_TRAINING | os.environ)
+                _guard()
             except ValueError:  # a cluster is running, with its own settings
                 _connect(quiet)
             except Exception as error:  # Ray raises no other class where its processes do not come up in time
@@ -49,6 +53,19 @@ def start_ray() -> None:
         token = Path.home() / ".ray" / "auth_token"  # readable for all, while Ray listens on all interfaces
         if token.is_file():
             token.chmod(0o600)
+
+
+def _guard() -> None:
+    """End Ray's helpers soon after this process, if it is killed: they try for a minute to tell it that Ray is gone."""
+    import psutil
+
+    started = [str(child.pid) for child in psutil.Process().children(recursive=True)]
+    command = ["sh", "-c", GUARD, "sh", *started]
+    nowhere = subprocess.DEVNULL  # whoever reads what this process prints waits for its end, not for the guard's
+    guard = subprocess.Popen(  # noqa: S603
+        command, stdin=subprocess.PIPE, stdout=nowhere, stderr=nowhere, start_new_session=True
+    )
+    _guards.append(guard)
 
 
 def _connect(logging: ray.LoggingConfig) -> None:

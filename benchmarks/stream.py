@@ -90,7 +90,7 @@ def main() -> None:
         model=params.model,
         recipe=params.recipe,
         cluster=params.cluster,
-        refused=str(ROOT / ".runs"),
+        folder=str(ROOT / ".runs"),
     )
     start_ray()
     out = ROOT / ".runs" / f"benchmark-{time.time_ns()}.json"

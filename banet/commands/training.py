@@ -44,7 +44,7 @@ def cost(
     if recipe is not None:
         chosen = replace(chosen, recipe=parse(RecipeParams, read_yaml(recipe), where=str(recipe)))
     network = chosen.model if model is None else read_model_config(model)
-    phases, ranks = chosen.recipe.phases, workers or chosen.cluster.workers
+    phases, ranks = chosen.recipe.phases, workers or chosen.cluster.most
     known, bytes_per_pixel = _training_set(chosen.benchmark.name, chosen.benchmark.validation.sequences, pairs)
     if seconds_per_step and len(seconds_per_step) != len(phases):
         raise ConfigError(f"--seconds-per-step: {len(seconds_per_step)} given for {len(phases)} phases: one for each")

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from banet.data.images.codec import write_image
 from banet.image import Image
 from banet.tracking.store import Store, all_pages
+from banet.train.journal import Point, now_ms
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -35,15 +35,6 @@ class TrainingData:
     name: str  # the benchmark, "mini"
     digest: str  # hexadecimal, of the shards
     source: str  # path or address of the shards, for people
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
-    """Values that were measured at one step."""
-
-    time_ms: int  # since 1970
-    step: int
-    metrics: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,11 +102,6 @@ def log_points(store: Store, run_id: str, points: Sequence[Point]) -> None:
     store.client().log_batch(run_id, metrics)
 
 
-def now_ms() -> int:
-    """The time as MLflow takes it."""
-    return int(time.time() * 1000)
-
-
 def metric_history(store: Store, run_id: str, name: str) -> dict[int, float]:
     """The values of one metric by step; the later value where a continued run logged a step twice."""
     history = store.client().get_metric_history(run_id, name)
@@ -159,8 +145,13 @@ def log_pictures(store: Store, run_id: str, pictures: Mapping[str, Image], step:
     with tempfile.TemporaryDirectory() as folder:
         for key, picture in pictures.items():
             write_image(Path(folder) / f"{key}.png", picture)
-            client.log_image(run_id, picture, key=f"{SAMPLES}/{key}", step=step)
+            log_picture(store, run_id, key, picture, step=step)
         client.log_artifacts(run_id, folder, SAMPLES)
+
+
+def log_picture(store: Store, run_id: str, key: str, picture: Image, step: int) -> None:
+    """Log one state of a picture that MLflow's UI shows by step."""
+    store.client().log_image(run_id, picture, key=f"{SAMPLES}/{key}", step=step)
 
 
 def log_files(store: Store, run_id: str, files: Sequence[Path], folder: str | None = None) -> None:

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from banet.config import Params, read_params
 from banet.errors import BanetError, raise_on_signals, say_no_more
-from pipelines.running import claim
+from pipelines.running import claim, end_when_left_alone
 
 PARAMS = Path("params.yaml")
 
@@ -53,6 +53,7 @@ def run_command(command: Callable[..., None], *, kept: str = "nothing of it is k
     try:
         if arguments:  # the others only read
             claim("@".join(filter(None, (name, arguments.get("benchmark")))))
+            end_when_left_alone()
         command(**arguments)
     except BanetError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
