@@ -37,7 +37,7 @@ def end_when_left_alone() -> None:
 
 def _above() -> list[psutil.Process]:
     """The processes from this one's parent to DVC, and what has started DVC if that is a run of Prefect's."""
-    parents = psutil.Process().parents()
+    parents: list[psutil.Process] = psutil.Process().parents()
     dvc = next((i for i, parent in enumerate(parents) if "dvc" in (Path(word).name for word in parent.cmdline())), 0)
     return parents[: dvc + 1 + ("PREFECT__FLOW_RUN_ID" in os.environ)]
 

@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any
 
 import ray
+import ray.exceptions
 import ray.train
 import ray.train.torch
 from ray.train.backend import BackendConfig
@@ -83,8 +84,8 @@ def launch(job: TrainingJob) -> TrainingResult:
     with errors_as_themselves(), this_cluster_alone(), _asked_to_stop(folder.stop_request):
         try:
             left = trainer.fit().return_value
-        except ray.train.ControllerError as error:
-            reason = " ".join(str(error.__cause__ or error).split())[:500]
+        except (ray.train.ControllerError, ray.exceptions.RayError) as error:  # the latter if Ray itself is gone
+            reason = f"{type(error).__name__}: {' '.join(str(error.__cause__ or error).split())[:500]}"
             raise ServiceError(f"{reason}; {folder.kept}: run the same command again to go on") from None
     if left is not None:
         outcome = parse(EarlyEnd, left, where="outcome")

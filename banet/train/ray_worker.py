@@ -6,6 +6,7 @@ import signal
 import socket
 import time
 import traceback
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ def train_worker(config: dict[str, Any]) -> dict[str, Any] | None:
     logging.getLogger("ray.train").setLevel(logging.CRITICAL)  # what is unexpected is kept below
     job = parse(TrainingJob, config, where="training job")
     try:
-        worker = _Worker(job)
+        worker = TrainingWorker(job)
         try:
             worker.train()
         except BanetError as error:
@@ -100,7 +101,7 @@ def train_worker(config: dict[str, Any]) -> dict[str, Any] | None:
     return None
 
 
-class _Worker:
+class TrainingWorker:
     """What this process is in the run: its rank, the others, and the training."""
 
     def __init__(self, job: TrainingJob) -> None:
@@ -121,6 +122,7 @@ class _Worker:
         )
 
     def train(self) -> None:
+        """Train to the end, or leave with the others; what was done is saved."""
         self.training = self.started()
         self.agreement.check()
         if not self.agreement.equal(self.training.step):
@@ -167,6 +169,7 @@ class _Worker:
         return training
 
     def between_steps(self) -> None:
+        """Save if it is time to, and go on if all can."""
         cluster, step = self.job.cluster, self.training.step
         due = (
             time.monotonic() - self.saved_at >= cluster.checkpoint_seconds
@@ -178,6 +181,7 @@ class _Worker:
         self.agreement.check()
 
     def save(self) -> None:
+        """Write a checkpoint; one worker does."""
         if self.rank == 0:
             self.folder.checkpoints.save(self.training.step, self.training.state())
         self.saved, self.saved_at = self.training.step, time.monotonic()
@@ -203,10 +207,12 @@ class _Worker:
         return due
 
     def part(self, phase: PlannedPhase, step: int) -> RankSlice:
+        """This worker's samples from a step on."""
         first, batch_size = phase.sample_at(step), phase.params.batch_size
         return RankSlice(first=first, batch_size=batch_size, rank=self.rank, ranks=self.ranks)
 
-    def batches(self, phase: PlannedPhase, step: int) -> Any:  # noqa: ANN401
+    def batches(self, phase: PlannedPhase, step: int) -> Iterator[Batch]:
+        """This worker's batches from a step of a phase to its end."""
         return stream(self.data, self.part(phase, step), batches=phase.last_step - step, crop=phase.params.crop)
 
     def validate(self, tried: nn.Module) -> ValidationScores:
@@ -228,6 +234,7 @@ class _Worker:
         return ValidationScores(psnr=psnrs, ssim=float(np.mean(ssims)))
 
     def refuse(self, phase: PlannedPhase, batch: Batch) -> str:
+        """Keep a batch whose gradient is not finite; return where, for a message."""
         of_batch = self.part(phase, self.training.step - 1)
         samples = self.data.describe(of_batch.numbers(np.arange(of_batch.size)), phase.params.crop)
         path = self.folder.refused / f"step-{self.training.step}-rank-{self.rank}.pt"
@@ -245,6 +252,7 @@ class _Worker:
         self.journal.note(text)
 
     def report(self, progress: TrainingProgress) -> None:
+        """Keep a point of the training curve, with the mean loss of all workers."""
         if progress.loss is not None:
             mean = self.agreement.total(torch.tensor([progress.loss], dtype=torch.float64)) / self.ranks
             progress = replace(progress, loss=float(mean))

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +13,14 @@ import pytest
 from banet.closure import changed_files
 from banet.config import Params
 from banet.data.shards.reader import ShardFolder
-from banet.errors import ConfigError, DataError
-from banet.model.weights import load_weights
+from banet.errors import ConfigError, DataError, ModelError, ResourceError
+from banet.model.network import BANet
+from banet.model.weights import load_weights, save_weights
 from banet.tracking.runs import EXPERIMENT, finish_run, log_metrics, open_run
 from banet.tracking.store import Store
 from banet.tracking.unfinished_runs import code_tags
 from banet.train.identity import RunIdentity, identify
+from banet.train.run_folder import RunFolder
 from pipelines.stages.stage_results import TrainedBy, read_json
 from pipelines.stages.train import run_to_continue, train
 
@@ -119,6 +122,44 @@ def test_held_out_sequences_must_exist_and_leave_something_to_train(
     refused(DataError, r"flower_long/000001 is 32x40, smaller than the training crop 64", params, shards, store)
     params = replace(tiny_params, benchmark=replace(tiny_params.benchmark, variant="blur_gamma"))
     refused(DataError, r"no variant 'blur_gamma': it holds blur, blur_noise_free", params, shards, store)
+
+
+def test_weights_of_another_network_and_a_storage_that_cannot_be_written_stop_a_run_before_it_starts(
+    line: "Line",
+    tiny_params: Params,
+    store: Store,
+    tmp_path: Path,
+) -> None:
+    save_weights(BANet(replace(tiny_params.model, channels=8)), tmp_path / "wide")
+    recipe = replace(tiny_params.recipe, init_from=str(tmp_path / "wide"))
+    shards = Path(shutil.copytree(line.shards, tmp_path / "shards"))
+    message = r"recipe\.init_from: .*wide is another network \(channels 8\): set model to it, or name other weights"
+    refused(ModelError, message, replace(tiny_params, recipe=recipe), shards, store)
+    (tmp_path / "file").touch()
+    with pytest.raises(ResourceError, match=r"file/[0-9a-f]+ cannot be used \(Not a directory\)"):
+        train(
+            tiny_params,
+            shards=shards,
+            storage=tmp_path / "file",
+            store=store,
+            out=tmp_path / "m",
+            reports=tmp_path / "r",
+        )
+
+
+def test_the_second_of_two_trainings_is_told_who_holds_it(
+    line: "Line", tiny_params: Params, store: Store, tmp_path: Path
+) -> None:
+    shards = Path(shutil.copytree(line.shards, tmp_path / "shards"))
+    name = identify(tiny_params, ShardFolder(shards).summary.digest).fingerprint
+    with RunFolder(tmp_path / "runs" / name).claimed():  # as another process would
+        refused(
+            ResourceError,
+            rf"^this training is being run by the process {os.getpid()} on \S+ since .*: wait until it ends, or end it",
+            tiny_params,
+            shards,
+            store,
+        )
 
 
 @pytest.fixture
