@@ -22,7 +22,7 @@ test: $(BIN)/installed
 	@OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadscope
 
 chaos: $(BIN)/installed
-	@python -m pytest -m chaos tests/chaos
+	@python -m pytest -sv -m chaos tests/chaos
 
 check: $(BIN)/installed
 	@ruff check .

@@ -7,6 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from banet.files import writing_to
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
@@ -26,16 +28,23 @@ class Journal:
 
     def begin(self) -> None:
         """Go on after a line that a killed process may have cut off."""
-        with self.file.open("a", encoding="utf-8") as stream:
-            stream.write("\n")
+        self._write("")
 
     def append(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Keep the metrics of a step."""
-        self._write([step, dict(metrics)])
+        """Keep the metrics of a step.
+
+        Raises:
+            ResourceError: the disk is full or cannot be used.
+        """
+        self._write(json.dumps([now_ms(), step, dict(metrics)]))
 
     def note(self, text: str) -> None:
-        """Keep a message."""
-        self._write([text])
+        """Keep a message.
+
+        Raises:
+            ResourceError: the disk is full or cannot be used.
+        """
+        self._write(json.dumps([now_ms(), text]))
 
     def new(self) -> Iterator[Point | str]:
         """Yield what was written since the last call, in order; lines that were cut off are left out."""
@@ -51,9 +60,9 @@ class Journal:
                     time_ms, *told = json.loads(line)
                     yield told[0] if len(told) == 1 else Point(time_ms=time_ms, step=told[0], metrics=told[1])
 
-    def _write(self, told: list[object]) -> None:
-        with self.file.open("a", encoding="utf-8") as stream:
-            stream.write(f"{json.dumps([now_ms(), *told])}\n")
+    def _write(self, line: str) -> None:
+        with writing_to(self.file.parent), self.file.open("a", encoding="utf-8") as stream:
+            stream.write(f"{line}\n")
 
 
 def now_ms() -> int:

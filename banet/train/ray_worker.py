@@ -37,6 +37,7 @@ from banet.train.refused import keep_refused
 from banet.train.run_folder import RunFolder
 
 LOOKS_S = 0.5  # seconds between two looks of a worker for a request to stop
+WATCHER = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"  # Ray's own variable: whether there is somebody to ask
 _woken: list[int] = []  # descriptor from which this process reads the numbers of its signals
 
 
@@ -201,7 +202,8 @@ class TrainingWorker:
 
     def asks(self) -> bool:
         """Whether it is time to ask Ray for nodes that are taken away, which only all workers together can."""
-        due = self.rank == 0 and time.monotonic() - self.asked > 2 * LOOKS_S
+        watched = os.environ.get(WATCHER) != "0"
+        due = self.rank == 0 and watched and time.monotonic() - self.asked > 2 * LOOKS_S
         if due:
             self.asked = time.monotonic()
         return due

@@ -1,11 +1,15 @@
 """Several nodes on this machine: a run outlives one that is lost, and leaves one that is taken away in order."""
 
+import os
+import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 import torch
 
@@ -15,6 +19,8 @@ if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
 
 HEAD_CPUS, NODE_CPUS = 3, 2
+MACHINES = {"banet-head": "10.213.7.2", "banet-other": "10.213.7.3"}
+BRIDGE, INTERFACE, PORT = "banet-bridge", "eth0", 6397
 CLUSTER = {"workers": {"min": 1, "max": 2}, "cpus_per_worker": 1.6}  # one worker a node; the head has room for one
 
 pytestmark = [
@@ -37,6 +43,49 @@ def nodes() -> Iterator["Cluster"]:
 
 
 @pytest.fixture
+def machines() -> Iterator[None]:
+    """Two machines as far as a network can tell: namespaces with addresses of their own, joined by a bridge."""
+    if os.geteuid() != 0 or shutil.which("ip") is None:
+        pytest.skip("making network namespaces needs root and iproute2")
+    ip("link", "add", BRIDGE, "type", "bridge")
+    ip("link", "set", BRIDGE, "up")
+    for name, address in MACHINES.items():
+        ip("netns", "add", name)
+        ip("link", "add", f"to-{name}", "type", "veth", "peer", "name", INTERFACE, "netns", name)
+        ip("link", "set", f"to-{name}", "master", BRIDGE, "up")
+        ip("-n", name, "addr", "add", f"{address}/24", "dev", INTERFACE)
+        ip("-n", name, "link", "set", INTERFACE, "up")
+        ip("-n", name, "link", "set", "lo", "up")
+    (head, head_address), (other, other_address) = MACHINES.items()
+    ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--include-dashboard=false"]
+    environment = os.environ | {"GLOO_SOCKET_IFNAME": INTERFACE, "RAY_USAGE_STATS_ENABLED": "0"}
+    cpus = [f"--num-cpus={number}" for number in (HEAD_CPUS, NODE_CPUS)]
+    commands = [
+        ["ip", "netns", "exec", head, *ray, "--head", f"--port={PORT}", f"--node-ip-address={head_address}", cpus[0]],
+        ["ip", "netns", "exec", other, *ray, f"--address={head_address}:{PORT}", f"--node-ip-address={other_address}"],
+    ]
+    commands[1].append(cpus[1])
+    started = []
+    try:
+        for command in commands:
+            started.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL))
+            time.sleep(15)  # the second needs the first
+        yield
+    finally:
+        for process in reversed(started):
+            for each in [*psutil.Process(process.pid).children(recursive=True), process]:
+                each.kill()
+            process.wait()
+        for name in MACHINES:
+            ip("netns", "del", name)
+        ip("link", "del", BRIDGE)
+
+
+def ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True)
+
+
+@pytest.fixture
 def victim(tmp_path: Path, nodes: "Cluster") -> Iterator[Victim]:
     made = Victim(tmp_path, cluster=CLUSTER, environment={"RAY_ADDRESS": nodes.address})
     yield made
@@ -44,7 +93,7 @@ def victim(tmp_path: Path, nodes: "Cluster") -> Iterator[Victim]:
 
 
 def of_one_worker(folder: Path) -> dict[str, torch.Tensor]:
-    victim = Victim(folder, cluster={"workers": 1})
+    victim = Victim(folder, cluster={"workers": 1}, environment={"RAY_ADDRESS": "local"})
     victim.start()
     status, printed = victim.ended()
     assert status == 0, printed
@@ -93,4 +142,20 @@ def test_a_run_leaves_in_order_when_a_node_is_taken_away_and_goes_on_elsewhere(
     status, printed = victim.ended()
     assert status == 0, printed
     assert victim.repeated() == 0
+    assert close(victim.weights(), of_one_worker(tmp_path / "one"))
+
+
+@pytest.mark.chaos
+@pytest.mark.usefixtures("machines")
+def test_two_machines_with_addresses_of_their_own_train_together(tmp_path: Path) -> None:
+    address = f"{MACHINES['banet-head']}:{PORT}"
+    victim = Victim(
+        tmp_path / "two",
+        cluster=CLUSTER | {"workers": 2},
+        environment={"RAY_ADDRESS": address, "GLOO_SOCKET_IFNAME": INTERFACE},
+        within=["ip", "netns", "exec", "banet-head"],
+    )
+    victim.start()
+    status, printed = victim.ended()
+    assert status == 0, printed
     assert close(victim.weights(), of_one_worker(tmp_path / "one"))

@@ -47,6 +47,10 @@ PHASES = [
 ]
 
 
+class EndedBefore(Exception):  # noqa: N818  # what is to be seen decides whether it is an error
+    """The process ended before what was waited for."""
+
+
 @dataclass
 class Victim:
     """A project folder with a few pairs, whose `train` stage is run, disturbed and run again."""
@@ -54,6 +58,7 @@ class Victim:
     folder: Path
     cluster: dict[str, Any] = field(default_factory=dict)  # of params.yaml, beside the defaults
     environment: dict[str, str] = field(default_factory=dict)
+    within: list[str] = field(default_factory=list)  # a command that runs the stage, e.g. in another network
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
     process: subprocess.Popen[str] | None = None
     seen: set[psutil.Process] = field(default_factory=set)  # those that it has started, as far as they were seen
@@ -79,7 +84,7 @@ class Victim:
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_worker_niceness": "0",
         } | self.environment
-        command = [sys.executable, "-m", "pipelines.stages.train"]
+        command = [*self.within, sys.executable, "-m", "pipelines.stages.train"]
         command += ["--shards", "shards", "--out", "out", "--reports", "reports"]
         self.process = subprocess.Popen(
             command, cwd=self.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -149,21 +154,27 @@ class Victim:
         return [told[1] for line in lines if line.endswith("}]") for told in [json.loads(line)] if told[1:]]
 
     def until(self, seen: Callable[[], object], within_s: float = 300.0) -> None:
-        """Wait until something is seen, or the process ends."""
+        """Wait until something is seen.
+
+        Raises:
+            EndedBefore: the process ended.
+        """
         assert self.process is not None
         end = time.monotonic() + within_s
         while not seen():
             assert time.monotonic() < end, "it was not seen"
-            assert self.process.poll() is None, f"it ended before: {self.process.communicate()[0]}"
+            if self.process.poll() is not None:
+                raise EndedBefore
             time.sleep(0.002)
 
     def moment(self, name: str, rng: np.random.Generator) -> None:
-        """Wait for a moment of a run that has just been started."""
-        middle = int(rng.integers(CHECKPOINT_EVERY + 1, STEPS - 10))
+        """Wait for a moment that comes next, of a run that has been started or has lost a worker."""
+        reported = len(self.steps())
+        more = int(rng.integers(2, CHECKPOINT_EVERY + 5))
         seen: dict[str, Callable[[], object]] = {
             "start-up": lambda: any(self.folder.glob(".runs/*.lock")),
-            "first step": lambda: self.step >= 1,
-            "middle": lambda: self.step >= middle,
+            "first step": lambda: len(self.steps()) > reported,
+            "middle": lambda: len(self.steps()) >= reported + more,
             "validation": lambda: any(self.folder.glob(".runs/*/pictures/*.npy")),
             "save": lambda: any(self.folder.glob(".runs/*/checkpoints/.part")),
         }

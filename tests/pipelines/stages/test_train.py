@@ -67,6 +67,13 @@ def test_two_workers_leave_weights_curve_report_and_a_run_in_mlflow_and_train_on
     assert len(store.client().get_metric_history(run.info.run_id, "loss")) == report.steps  # each step once
     pictures = [file.path for file in store.client().list_artifacts(run.info.run_id, "samples")]
     assert {path.rsplit("_")[-1] for path in pictures} >= {"blurred.png", "restored.png", "sharp.png"}
+    assert {"charbonnier", "fft_l1", "gradient_norm", "data_wait", "memory_gib", "samples_per_second"} <= set(
+        run.data.metrics
+    )
+    assert 0 < run.data.metrics["validation_ssim"] < 1
+    shown = [file.path for file in store.client().list_artifacts(run.info.run_id, "images")]
+    for step in (2, 4):  # the same pictures at every validation
+        assert sum(f"restored%step%{step}%" in path and path.endswith(".png") for path in shown) >= 4
     assert list(runs.iterdir()) == []
 
 
