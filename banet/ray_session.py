@@ -70,13 +70,31 @@ def _guard() -> None:
     _guards.append(guard)
 
 
-def _connect(logging: ray.LoggingConfig) -> None:
+def _connect(quiet: ray.LoggingConfig) -> None:
+    _show_token()
     try:
-        ray.init(logging_level="ERROR", logging_config=logging)
+        ray.init(logging_level="ERROR", logging_config=quiet)
     except ConnectionError as error:
         reason = " ".join(str(error).split())
-        raise ServiceError(f"the Ray cluster does not answer ({reason}): check RAY_ADDRESS") from None
+        raise ServiceError(
+            f"the Ray cluster does not answer ({reason}): check RAY_ADDRESS, and that ~/.ray/auth_token is its own"
+        ) from None
     os.environ.update(JOINED_TRAINING | os.environ)
+
+
+def _show_token() -> None:
+    """Use the token of a cluster that asks for one, if there is a token here.
+
+    `ray start` asks for it wherever one exists, and whoever joins does not send it without this private function of
+    Ray or RAY_AUTH_MODE=token in the environment.
+    """
+    try:
+        from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
+    except ImportError:
+        return
+    heard = logging.getLogger(maybe_enable_token_auth_if_token_available.__module__)
+    heard.addFilter(lambda _: False)  # it says what it does
+    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
 
 
 @contextmanager

@@ -1,9 +1,14 @@
 """Work spread over Ray: in order, with little under way, and an expected error as itself."""
 
 import os
+import socket
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from banet.errors import DataError, ModelError
@@ -97,3 +102,35 @@ def test_the_error_of_a_training_worker_comes_out_as_itself() -> None:
     failures = {1: RuntimeError("connection reset by peer"), 0: ModelError("lower lr_start\nand Ray's own lines")}
     with pytest.raises(ModelError, match=r"^lower lr_start$"), errors_as_themselves():
         raise WorkerGroupError("2 workers failed", failures)
+
+
+def test_a_cluster_that_asks_for_a_token_is_joined(tmp_path: Path) -> None:
+    """`ray start` asks for it wherever there is one, and a client does not send it by itself."""
+    home = tmp_path / "home"
+    (home / ".ray").mkdir(parents=True)
+    (home / ".ray" / "auth_token").write_text("0123456789abcdef" * 4)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    root = str(Path(__file__).parents[2])
+    environment = {name: value for name, value in os.environ.items() if name not in ("RAY_ADDRESS", "RAY_AUTH_MODE")}
+    environment |= {"HOME": str(home), "PYTHONPATH": root, "RAY_USAGE_STATS_ENABLED": "0"}
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="banet-", ignore_cleanup_errors=True) as short:  # for sockets
+        start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--port={port}"]
+        start += ["--num-cpus=1", "--include-dashboard=false", f"--temp-dir={short}"]
+        head = subprocess.Popen(start, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            code = "import ray; from banet.ray_session import start_ray; start_ray(); print(ray.cluster_resources())"
+            environment["RAY_ADDRESS"] = f"127.0.0.1:{port}"
+            for _ in range(10):  # until it stands
+                joined = subprocess.run(
+                    [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+                )
+                if joined.returncode == 0:
+                    break
+            assert "'CPU': 1.0" in joined.stdout, joined.stderr
+        finally:
+            started = psutil.Process(head.pid).children(recursive=True)
+            for process in [*started, psutil.Process(head.pid)]:
+                process.kill()
+            head.wait()

@@ -57,11 +57,22 @@ def machines() -> Iterator[None]:
         ip("-n", name, "link", "set", INTERFACE, "up")
         ip("-n", name, "link", "set", "lo", "up")
     (head, head_address), (other, other_address) = MACHINES.items()
-    ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--include-dashboard=false"]
+    ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
     environment = os.environ | {"GLOO_SOCKET_IFNAME": INTERFACE, "RAY_USAGE_STATS_ENABLED": "0"}
     cpus = [f"--num-cpus={number}" for number in (HEAD_CPUS, NODE_CPUS)]
     commands = [
-        ["ip", "netns", "exec", head, *ray, "--head", f"--port={PORT}", f"--node-ip-address={head_address}", cpus[0]],
+        [
+            "ip",
+            "netns",
+            "exec",
+            head,
+            *ray,
+            "--head",
+            "--include-dashboard=false",
+            f"--port={PORT}",
+            f"--node-ip-address={head_address}",
+            cpus[0],
+        ],
         ["ip", "netns", "exec", other, *ray, f"--address={head_address}:{PORT}", f"--node-ip-address={other_address}"],
     ]
     commands[1].append(cpus[1])
