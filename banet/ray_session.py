@@ -42,16 +42,9 @@ def start_ray() -> None:
         quiet = ray.LoggingConfig(log_level="ERROR")  # we report progress ourselves
         with _our_signals():
             try:
-                ray.init(
-                    include_dashboard=False, logging_level="ERROR", logging_config=quiet, _system_config=OWN_CLUSTER
-                )
-                os.environ.update(OWN_TRAINING | os.environ)
-                _guard()
+                _start(quiet)
             except ValueError:  # a cluster is running, with its own settings
                 _connect(quiet)
-            except Exception as error:  # Ray raises no other class where its processes do not come up in time
-                reason = " ".join(str(error).split())
-                raise ServiceError(f"Ray does not start here ({reason}): run the same command again later") from None
         token = Path.home() / ".ray" / "auth_token"  # readable for all, while Ray listens on all interfaces
         if token.is_file():
             token.chmod(0o600)
@@ -70,11 +63,32 @@ def _guard() -> None:
     _guards.append(guard)
 
 
+def _start(quiet: ray.LoggingConfig, address: str | None = None) -> None:
+    try:
+        ray.init(
+            address,
+            include_dashboard=False,
+            logging_level="ERROR",
+            logging_config=quiet,
+            _system_config=OWN_CLUSTER,
+        )
+    except ValueError:
+        raise
+    except Exception as error:  # Ray raises no other class where its processes do not come up in time
+        reason = " ".join(str(error).split())
+        raise ServiceError(f"Ray does not start here ({reason}): run the same command again later") from None
+    os.environ.update(OWN_TRAINING | os.environ)
+    _guard()
+
+
 def _connect(quiet: ray.LoggingConfig) -> None:
     _show_token()
     try:
         ray.init(logging_level="ERROR", logging_config=quiet)
     except ConnectionError as error:
+        if ADDRESS not in os.environ:  # a file that somebody's cluster left when it was killed
+            _start(quiet, "local")
+            return
         reason = " ".join(str(error).split())
         raise ServiceError(
             f"the Ray cluster does not answer ({reason}): check RAY_ADDRESS, and that ~/.ray/auth_token is its own"

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-import time
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,13 +13,19 @@ import psutil
 import pytest
 import torch
 
-from tests.chaos.victim import CHECKPOINT_EVERY, Victim
+from tests.chaos.victim import CHECKPOINT_EVERY, ROOT, Victim
 
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
 
 HEAD_CPUS, NODE_CPUS = 3, 2
 MACHINES = {"banet-head": "10.213.7.2", "banet-other": "10.213.7.3"}
+LOOK = """
+import ray, sys
+from banet.ray_session import start_ray
+start_ray()
+sys.exit(len(ray.nodes()) != int(sys.argv[1]))
+"""
 BRIDGE, INTERFACE, PORT = "banet-bridge", "eth0", 6397
 CLUSTER = {"workers": {"min": 1, "max": 2}, "cpus_per_worker": 1.6}  # one worker a node; the head has room for one
 
@@ -57,39 +63,31 @@ def machines() -> Iterator[None]:
         ip("-n", name, "link", "set", INTERFACE, "up")
         ip("-n", name, "link", "set", "lo", "up")
     (head, head_address), (other, other_address) = MACHINES.items()
-    ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
     environment = os.environ | {"GLOO_SOCKET_IFNAME": INTERFACE, "RAY_USAGE_STATS_ENABLED": "0"}
-    cpus = [f"--num-cpus={number}" for number in (HEAD_CPUS, NODE_CPUS)]
-    commands = [
-        [
-            "ip",
-            "netns",
-            "exec",
-            head,
-            *ray,
-            "--head",
-            "--include-dashboard=false",
-            f"--port={PORT}",
-            f"--node-ip-address={head_address}",
-            cpus[0],
-        ],
-        ["ip", "netns", "exec", other, *ray, f"--address={head_address}:{PORT}", f"--node-ip-address={other_address}"],
-    ]
-    commands[1].append(cpus[1])
-    started = []
-    try:
-        for command in commands:
-            started.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL))
-            time.sleep(15)  # the second needs the first
-        yield
-    finally:
-        for process in reversed(started):
-            for each in [*psutil.Process(process.pid).children(recursive=True), process]:
-                each.kill()
-            process.wait()
-        for name in MACHINES:
-            ip("netns", "del", name)
-        ip("link", "del", BRIDGE)
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="banet-", ignore_cleanup_errors=True) as short:  # for sockets
+        ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
+        first = [*ray, "--head", "--include-dashboard=false", f"--port={PORT}", f"--temp-dir={short}"]
+        first += [f"--node-ip-address={head_address}", f"--num-cpus={HEAD_CPUS}"]
+        second = [*ray, f"--address={head_address}:{PORT}"]
+        second += [f"--node-ip-address={other_address}", f"--num-cpus={NODE_CPUS}"]
+        started = []
+        try:
+            for name, command, nodes in ((head, first, 1), (other, second, 2)):
+                within = ["ip", "netns", "exec", name]
+                started.append(subprocess.Popen([*within, *command], env=environment, stdout=subprocess.DEVNULL))
+                looking = environment | {"RAY_ADDRESS": f"{head_address}:{PORT}", "PYTHONPATH": str(ROOT)}
+                look = ["ip", "netns", "exec", head, sys.executable, "-c", LOOK, str(nodes)]
+                while subprocess.run(look, env=looking, check=False).returncode:
+                    assert started[-1].poll() is None
+            yield
+        finally:
+            for process in reversed(started):
+                for each in [*psutil.Process(process.pid).children(recursive=True), process]:
+                    each.kill()
+                process.wait()
+            for name in MACHINES:
+                ip("netns", "del", name)
+            ip("link", "del", BRIDGE)
 
 
 def ip(*words: str) -> None:
