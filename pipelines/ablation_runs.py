@@ -98,7 +98,7 @@ def train_missing(store: Store, networks: Sequence[AblationNetwork], overrides: 
     """
     done = trained_runs(store, networks)
     left = [network for network in networks if network.fingerprint not in done]
-    print(f"{len(networks)} networks, {len(done)} of them trained already", flush=True)  # noqa: T201
+    print(f"networks: {len(networks)}, trained already: {len(done)}", flush=True)  # noqa: T201
     for number, network in enumerate(left, 1):
         name, benchmark = network.params.model.name, network.params.benchmark.name
         print(f"--- {name}, {number} of {len(left)}", flush=True)  # noqa: T201

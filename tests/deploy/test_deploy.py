@@ -34,7 +34,11 @@ def by_schema(name: str) -> Check:
     schema = json.loads((Path(__file__).parent / name).read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(schema)
-    return lambda config: validator.validate(config)
+
+    def check(config: dict[str, Any]) -> None:
+        validator.validate(config)
+
+    return check
 
 
 def by_ray(config: dict[str, Any]) -> None:
