@@ -14,6 +14,8 @@ import statistics
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ import psutil
 import ray
 from loading_frames import find_frames, write_shards
 
+from banet.data.shards.reader import ShardFolder
 from banet.data.stream.order import RankSlice
 from banet.data.stream.ray_stream import stream
 from banet.data.stream.training_set import TrainingSet
@@ -29,9 +32,10 @@ from banet.ray_session import OWN_CLUSTER
 
 ROOT = Path(__file__).parents[1]
 CROP, PER_RANK = 256, 1  # the recipe `paper`, a GPU per pair of a batch
-WARM_UP, STEPS = 10, 60
+WARM_UP, STEPS = 60, 60
 RANKS = (1, 2, 4, 8, 16)
 STEP_S = 0.5
+STORE_GIB = 8  # at most, of Ray's object store
 
 
 @ray.remote(num_cpus=0)
@@ -50,10 +54,13 @@ class Rank:
         """The number of this process, when its first batch is there."""
         return os.getpid()
 
-    def run(self) -> dict[str, float]:
-        """Take batches; the times are those after the first ones."""
+    def warm_up(self) -> None:
+        """Take the first batches, while the streams fill what they may keep ahead."""
         for _ in islice(self.batches, WARM_UP):
             time.sleep(self.step)
+
+    def run(self) -> dict[str, float]:
+        """Take batches."""
         begun, cpu, waits = time.perf_counter(), time.process_time(), []
         for _ in range(STEPS):
             asked = time.perf_counter()
@@ -75,70 +82,73 @@ class Rank:
 
 
 def measure(data: TrainingSet, ranks: int, step: float) -> dict[str, Any]:
-    """One round, in a Ray of its own: as many ranks as asked for."""
+    """One round, in a Ray of its own whose logical CPUs, those for the tasks that cut crops, are the node's cores."""
+    store = min(ranks, STORE_GIB) * 2**30
     ray.init(
-        num_cpus=ranks + 1,  # a rank's tasks want half a CPU each, as in a training with one CPU per worker
+        num_cpus=os.cpu_count(),
         include_dashboard=False,
         logging_level="ERROR",
         log_to_driver=False,
-        object_store_memory=min(ranks * 2**30, 4 * 2**30),
+        object_store_memory=store,
         _system_config=OWN_CLUSTER,
     )
     try:
         actors = [Rank.remote(data, rank, ranks, step) for rank in range(ranks)]  # type: ignore[attr-defined]
         own = set(ray.get([actor.ready.remote() for actor in actors]))
+        ray.get([actor.warm_up.remote() for actor in actors])
+        begun, before, memory = time.perf_counter(), _cpu(own), []
         running = [actor.run.remote() for actor in actors]
-        before, samples = _cpu(), []
         while len(ray.wait(running, num_returns=len(running), timeout=2)[1]):
-            samples.append(_memory(own))
-        spent = {name: value - before.get(name, 0.0) for name, value in _cpu().items()}
+            memory.append(_memory(own) | {"object_store": store - ray.available_resources()["object_store_memory"]})
+        seconds, after = time.perf_counter() - begun, _cpu(own)
         results = ray.get(running)
         ray.get([actor.close.remote() for actor in actors])
     finally:
         ray.shutdown()
-    seconds = max(result["seconds"] for result in results) + WARM_UP * step
     return {
         "ranks": ranks,
         **{name: statistics.median(result[name] for result in results) for name in results[0]},
         "worst_waited": max(result["waited"] for result in results),
-        "cpu_of_node": {name: value / seconds for name, value in spent.items() if value / seconds > 0.005},
-        "memory_mib": {name: max(sample[name] for sample in samples) for name in samples[0]},
+        "cpu_of_node": {name: (after[name] - before.get(name, 0.0)) / seconds for name in after},
+        "memory_gib": {name: max(sample[name] for sample in memory) / 2**30 for name in memory[0]},
     }
 
 
-def _processes() -> Any:  # noqa: ANN401
-    return psutil.Process().children(recursive=True)
-
-
-def _kind(process: psutil.Process) -> str:
-    """Ray's name of a process, without its arguments: ray::Rank.run, ray::MapBatches(samples), raylet, gcs_server."""
-    title = " ".join(process.cmdline())
-    if title.startswith("ray::"):
-        return "ray::Rank" if "Rank" in title else "ray::Map" if "Map" in title else "ray, idle"
-    return next((name for name in ("raylet", "gcs_server") if name in title.split(" ")[0]), "others")
-
-
-def _cpu() -> dict[str, float]:
-    """Seconds of CPU so far, by kind of process."""
-    total: dict[str, float] = {}
-    for process in _processes():
+def _processes(ranks: set[int]) -> Iterator[tuple[str, psutil.Process]]:
+    """Every process of this Ray with what it is: a rank, one that cuts crops, or Ray's own."""
+    for process in psutil.Process().children(recursive=True):
         try:
-            times, kind = process.cpu_times(), _kind(process)
+            title = " ".join(process.cmdline())
         except psutil.Error:
             continue
-        total[kind] = total.get(kind, 0.0) + times.user + times.system
+        if process.pid in ranks:
+            yield "ranks", process
+        elif title.startswith("ray::"):
+            yield "tasks", process
+        else:
+            program = Path(title.partition(" ")[0]).name
+            yield program if program in {"raylet", "gcs_server"} else "ray's others", process
+
+
+def _cpu(ranks: set[int]) -> dict[str, float]:
+    """Seconds of CPU so far, by kind of process."""
+    total: dict[str, float] = {}
+    for kind, process in _processes(ranks):
+        with suppress(psutil.Error):
+            times = process.cpu_times()
+            total[kind] = total.get(kind, 0.0) + times.user + times.system
     return total
 
 
 def _memory(ranks: set[int]) -> dict[str, float]:
-    """Memory of the node, MiB: each process's own, and the object store's pages once."""
-    own = {"ranks": 0.0, "others": 0.0}
-    for process in _processes():
-        try:
-            own["ranks" if process.pid in ranks else "others"] += process.memory_full_info().uss / 2**20
-        except psutil.Error:
-            continue
-    return own | {"shared": psutil.virtual_memory().shared / 2**20}
+    """Bytes: all processes with shared pages counted once, and what the ranks alone hold."""
+    total = {"all": 0.0, "ranks": 0.0}
+    for kind, process in _processes(ranks):
+        with suppress(psutil.Error):
+            found = process.memory_full_info()
+            total["all"] += found.pss
+            total["ranks"] += found.uss * (kind == "ranks")
+    return total
 
 
 def main() -> None:
@@ -148,10 +158,12 @@ def main() -> None:
     parser.add_argument("--step", type=float, default=STEP_S, help="seconds that the network sleeps")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/ranks.json")
     chosen = parser.parse_args()
-    rounds = []
+    rounds, load = [], os.getloadavg()
     with tempfile.TemporaryDirectory() as folder:
         frames = find_frames(Path(folder))
         data = write_shards(Path(folder) / "shards", frames.pairs, "compact")
+        summary = ShardFolder(Path(folder) / "shards").summary
+        stored, pixels = sum(file.bytes for file in summary.files), sum(size.pixels for size in summary.sizes.values())
         for ranks in chosen.ranks:
             rounds.append(measure(data, ranks, chosen.step))
             print(json.dumps(rounds[-1], indent=2), flush=True)
@@ -161,6 +173,8 @@ def main() -> None:
         "device": f"CPU, {os.cpu_count()} cores",
         "ray": ray.__version__,
         "step_s": chosen.step,
+        "load_before": load,
+        "bytes_per_pixel": stored / (2 * pixels),
         "frames": f"{len(frames.files)} {'real GoPro' if frames.real else 'generated'} frames",
         "crop": CROP,
         "pairs_per_rank_and_step": PER_RANK,
