@@ -6,6 +6,7 @@ import shlex
 import subprocess
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from itertools import dropwhile, groupby
 from pathlib import Path
 from typing import Any
 
@@ -176,15 +177,14 @@ def test_the_host_sees_loopback_ports_only_and_git_no_secret() -> None:
 
 def programs(script: str) -> Iterator[list[str]]:
     """The commands of a line for a shell, without assignments and `exec`."""
-    words = shlex.split(script.replace("$$(cat /run/secrets/postgres_password)", ""))
-    if words[:2] in (["sh", "-c"], ["bash", "-c"]):
+    words = shlex.split(script, comments=True)
+    if words[:2] == ["bash", "-c"]:
         yield from programs(words[2])
         return
-    for command in re.split(r"\s&&\s", script):
-        left = shlex.split(command, comments=True)
-        while left and (left[0] == "exec" or re.match(r"\w+=", left[0])):
-            del left[0]
-        yield left
+    for joined, command in groupby(words, lambda word: word == "&&"):
+        left = [] if joined else list(dropwhile(lambda word: word == "exec" or re.match(r"\w+=", word), command))
+        if left:
+            yield left
 
 
 def commands() -> Iterator[list[str]]:
@@ -198,10 +198,10 @@ def commands() -> Iterator[list[str]]:
     docs = (ROOT / "docs/cluster.md").read_text(encoding="utf-8")
     for block in re.findall(r"^```\n(.*?)^```", docs, re.MULTILINE | re.DOTALL):
         for line in block.replace("\\\n", " ").splitlines():
-            yield from (words for words in programs(line) if words and words[0] in {"ray", "dvc", "prefect"})
+            yield from (words for words in programs(line) if words[0] in {"ray", "dvc", "prefect"})
 
 
-@pytest.mark.parametrize("words", [words for words in commands() if words], ids=" ".join)
+@pytest.mark.parametrize("words", list(commands()), ids=" ".join)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*Any type hint:UserWarning")  # the tools' own
 def test_commands_exist_with_their_options(words: list[str]) -> None:
     program, *rest = words
