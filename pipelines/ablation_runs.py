@@ -122,15 +122,15 @@ def _run(name: str, *command: str) -> None:
 
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     groups = ProcessGroups()
-    try:
-        with groups.start(
-            [sys.executable, "-m", *command], {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
-        ) as process:
+    with groups.start(
+        [sys.executable, "-m", *command], {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
+    ) as process:
+        try:
             for line in process.stdout or ():
                 print(line, end="", flush=True)  # noqa: T201
-    except BaseException:
-        groups.stop()
-        raise
+        except BaseException:
+            groups.stop()
+            raise
     if process.returncode:
         raise ServiceError(
             f"{name}: `{shlex.join(command)}` ended with status {process.returncode}, its lines above say why: run the "

@@ -37,7 +37,7 @@ def test_the_table_of_recipes(name: str, steps: int, samples: int) -> None:
 
 
 def test_what_is_read_a_second() -> None:
-    """The figures of docs/cluster.md for one GPU: 100 pairs a second of GoPro's, compact."""
+    """The figures of docs/cluster.md at 100 pairs a second and GPU of GoPro's, compact."""
     first, second = recipe_cost(PAPER, pairs=2103, bytes_per_pixel=0.95, seconds_per_step=[0.08, 0.08])
     assert first.from_folder(0.08) == pytest.approx((200 * 8.953 * 128**2 * 0.95, 200 * 8.953), rel=1e-3)
     assert first.from_object_store(0.08) == (200 * 720 * 1280 * 0.95, 200)
@@ -45,7 +45,11 @@ def test_what_is_read_a_second() -> None:
     line = list(describe_cost(PAPER, [first], 2103))[1]
     told = "80 ms per step: reads 27.9 MB in 1,791 tiles a second from a folder, 175.1 MB in 200 requests"
     assert line.strip().startswith(told)
-    assert all(f"| 1 | {figures}" in CLUSTER for figures in ("28 MB, 1,790 tiles | 175 MB, 200 requests",))
+    for gpus in (1, 8, 64, 512):
+        read, tiles = (gpus * value for value in first.from_folder(0.08))
+        whole, requests = (gpus * value for value in first.from_object_store(0.08))
+        row = f"| {gpus} | {read / 1e9:.2g} GB, {tiles:,.0f} tiles | {whole / 1e9:.3g} GB, {requests:,.0f} requests |"
+        assert row in CLUSTER, row
 
 
 def test_a_crop_reads_no_more_than_its_image() -> None:
