@@ -1,5 +1,6 @@
 """An ablation table's networks are trained once each, by DVC's own command, and shown beside the paper's figures."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -179,3 +180,25 @@ def test_dvc_trains_what_is_missing_and_leaves_the_checkout_alone(
         train_missing(store, networks_of([table], ["model.channels=24"], "digest"), ["model.channels=24"])
     assert "net2" in str(error.value) and "no network is trained twice" in str(error.value)
     assert "error: no room for 24 channels" in capfd.readouterr().out
+
+
+def test_an_interruption_ends_what_was_started(tmp_path: Path) -> None:
+    (tmp_path / "endless.py").write_text("import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(600)\n")
+    (tmp_path / "starts.py").write_text(
+        "from banet.errors import raise_on_signals\nfrom pipelines.ablation_runs import _run\n"
+        "raise_on_signals()\n_run('endless', 'endless')\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "starts.py"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        started = int(process.stdout.readline())
+        process.terminate()
+        assert process.wait(60) != 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(started, 0)
