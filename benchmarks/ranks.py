@@ -85,6 +85,7 @@ def measure(data: TrainingSet, ranks: int, step: float) -> dict[str, Any]:
     """One round, in a Ray of its own whose logical CPUs, those for the tasks that cut crops, are the node's cores."""
     store = min(ranks, STORE_GIB) * 2**30
     ray.init(
+        address="local",
         num_cpus=os.cpu_count(),
         include_dashboard=False,
         logging_level="ERROR",
