@@ -94,8 +94,10 @@ def measure(data: TrainingSet, ranks: int, step: float) -> dict[str, Any]:
         _system_config=OWN_CLUSTER,
     )
     try:
-        actors = [Rank.remote(data, rank, ranks, step) for rank in range(ranks)]  # type: ignore[attr-defined]
-        own = set(ray.get([actor.ready.remote() for actor in actors]))
+        actors, own = [], set()
+        for rank in range(ranks):  # one after another: so many imports of torch at once starve Ray itself
+            actors.append(Rank.remote(data, rank, ranks, step))  # type: ignore[attr-defined]
+            own.add(ray.get(actors[-1].ready.remote()))
         ray.get([actor.warm_up.remote() for actor in actors])
         begun, before, memory = time.perf_counter(), _cpu(own), []
         running = [actor.run.remote() for actor in actors]
