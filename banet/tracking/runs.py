@@ -22,7 +22,7 @@ FINGERPRINT = "fingerprint"  # tag: identifies params, data and code; an unfinis
 DATA_DIGEST = "dataset.digest"  # tag: the whole digest, since MLflow's own field holds 36 characters
 GIT_COMMIT = "mlflow.source.git.commit"  # MLflow's own tag, shown in its UI
 SAMPLES = "samples"  # folder of the pictures among a run's artifacts
-_MODEL, _RECIPE = "model.name", "recipe.name"  # of params.yaml, as `open_run` logs them
+_MODEL, _CHANNELS, _RECIPE = "model.name", "model.channels", "recipe.name"  # of params.yaml, as `open_run` logs them
 _BENCHMARK, _VARIANT = "benchmark.name", "benchmark.variant"
 _BY_AGE = ["attributes.start_time ASC", "attributes.run_id ASC"]
 _DIGEST_LENGTH = 36  # limit of MLflow's API
@@ -46,6 +46,8 @@ class RunScores:
     benchmark: str  # that it was trained on
     variant: str  # of the blurred images that it was trained on
     recipe: str
+    channels: int | None = None  # of the network; None if the run does not say
+    fingerprint: str = ""  # of parameters, data and code
     metrics: Mapping[str, float]  # the latest value of each, by its name: `mini/blur/restored_psnr`
 
 
@@ -129,6 +131,8 @@ def runs_of(store: Store, experiment: str) -> tuple[RunScores, ...]:
             benchmark=run.data.params[_BENCHMARK],
             variant=run.data.params.get(_VARIANT, ""),
             recipe=run.data.params.get(_RECIPE, ""),
+            channels=int(width) if (width := run.data.params.get(_CHANNELS)) else None,
+            fingerprint=run.data.tags.get(FINGERPRINT, ""),
             metrics=dict(run.data.metrics),
         )
         for run in runs

@@ -22,6 +22,8 @@ OPTIONS = {  # of the stages; each means the same wherever it is taken
     "weights": "folder that the train stage wrote",
     "reports": "folder for what stages tell each other",
     "out": "folder for the result",
+    "tables": "numbers of the paper's tables, e.g. '5 8'",
+    "overrides": "of conf/, as for dvc exp run -S, e.g. 'recipe=paper benchmark=gopro'",
 }
 QUIET = {  # no tool sends usage data, and nothing is unpickled
     "DO_NOT_TRACK": "1",
