@@ -22,7 +22,12 @@ SMALL = 2**16  # bytes that a file may have on a full disk
 
 Weights = dict[str, torch.Tensor]
 
-pytestmark = [pytest.mark.distributed, pytest.mark.filterwarnings("ignore::ResourceWarning")]
+pytestmark = [
+    pytest.mark.distributed,
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),  # MLflow's own queries
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # of processes that were killed
+]
 
 
 @pytest.fixture(scope="module")

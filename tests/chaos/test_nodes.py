@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,8 @@ def machines() -> Iterator[None]:
         ip("-n", name, "link", "set", "lo", "up")
     (head, head_address), (other, other_address) = MACHINES.items()
     environment = os.environ | {"GLOO_SOCKET_IFNAME": INTERFACE, "RAY_USAGE_STATS_ENABLED": "0"}
+    environment |= {"RAY_AUTH_MODE": "token"}  # without it, the second node does not send what the first asks for
+    subprocess.run([sys.executable, "-m", "ray.scripts.scripts", "get-auth-token", "--generate"], check=True)
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="banet-", ignore_cleanup_errors=True) as short:  # for sockets
         ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
         first = [*ray, "--head", "--include-dashboard=false", f"--port={PORT}", f"--temp-dir={short}"]
@@ -82,8 +85,9 @@ def machines() -> Iterator[None]:
             yield
         finally:
             for process in reversed(started):
-                for each in [*psutil.Process(process.pid).children(recursive=True), process]:
-                    each.kill()
+                for each in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
+                    with suppress(psutil.NoSuchProcess):
+                        each.kill()
                 process.wait()
             for name in MACHINES:
                 ip("netns", "del", name)

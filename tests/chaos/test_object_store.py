@@ -12,7 +12,11 @@ import torch
 
 from tests.chaos.victim import CHECKPOINT_EVERY, Victim
 
-pytestmark = [pytest.mark.distributed, pytest.mark.filterwarnings("ignore::ResourceWarning")]
+pytestmark = [
+    pytest.mark.distributed,
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),  # MLflow's own queries
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
 
 
 class Gate(ThreadingHTTPServer):
