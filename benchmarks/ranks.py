@@ -161,29 +161,30 @@ def main() -> None:
     parser.add_argument("--step", type=float, default=STEP_S, help="seconds that the network sleeps")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/ranks.json")
     chosen = parser.parse_args()
-    rounds, load = [], os.getloadavg()
+    rounds: list[dict[str, Any]] = []
+    load = os.getloadavg()
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
     with tempfile.TemporaryDirectory() as folder:
         frames = find_frames(Path(folder))
         data = write_shards(Path(folder) / "shards", frames.pairs, "compact")
         summary = ShardFolder(Path(folder) / "shards").summary
         stored, pixels = sum(file.bytes for file in summary.files), sum(size.pixels for size in summary.sizes.values())
+        report = {
+            "commit": commit.strip(),
+            "device": f"CPU, {os.cpu_count()} cores",
+            "ray": ray.__version__,
+            "step_s": chosen.step,
+            "load_before": load,
+            "bytes_per_pixel": stored / (2 * pixels),
+            "frames": f"{len(frames.files)} {'real GoPro' if frames.real else 'generated'} frames",
+            "crop": CROP,
+            "pairs_per_rank_and_step": PER_RANK,
+            "rounds": rounds,
+        }
         for ranks in chosen.ranks:
             rounds.append(measure(data, ranks, chosen.step))
             print(json.dumps(rounds[-1], indent=2), flush=True)
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
-    report = {
-        "commit": commit.strip(),
-        "device": f"CPU, {os.cpu_count()} cores",
-        "ray": ray.__version__,
-        "step_s": chosen.step,
-        "load_before": load,
-        "bytes_per_pixel": stored / (2 * pixels),
-        "frames": f"{len(frames.files)} {'real GoPro' if frames.real else 'generated'} frames",
-        "crop": CROP,
-        "pairs_per_rank_and_step": PER_RANK,
-        "rounds": rounds,
-    }
-    chosen.out.write_text(json.dumps(report, indent=2) + "\n")
+            chosen.out.write_text(json.dumps(report, indent=2) + "\n")
 
 
 if __name__ == "__main__":
