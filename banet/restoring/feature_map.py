@@ -1,8 +1,10 @@
 """The features between two modules: one buffer, in memory or in a file, that is rewritten in place piece by piece."""
 
+import errno
 import math
 import mmap
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,12 +35,15 @@ class Area:
         """Columns."""
         return self.right - self.left
 
-    def halves(self) -> tuple["Area", "Area"]:
-        """Return the upper and the lower half, or the left and the right one, whichever sides are longer."""
-        if self.height >= self.width:
-            middle = (self.top + self.bottom) // 2
+    def halves(self, side: int) -> tuple["Area", "Area"]:
+        """Cut the longer side in two, so that equal parts of at most `side` places can follow."""
+        longer = max(self.height, self.width)
+        parts = max(2, -(-longer // side))
+        first = longer * (parts // 2) // parts
+        if longer == self.height:
+            middle = self.top + first
             return Area(self.top, middle, self.left, self.right), Area(middle, self.bottom, self.left, self.right)
-        middle = (self.left + self.right) // 2
+        middle = self.left + first
         return Area(self.top, self.bottom, self.left, middle), Area(self.top, self.bottom, middle, self.right)
 
     def widened(self, by: int, whole: "Area") -> "Area":
@@ -67,10 +72,10 @@ class Area:
 class FeatureMap:
     """Features (1, C, H, W) that are overwritten while they are read.
 
-    The buffer has `margin` more rows and columns than the features. A pass reads the old features at one corner and
-    writes the new ones, shifted by the margin, at the opposite one. New features thus cover old ones only where no
-    later piece looks that is at most `margin` wider than what it writes, if pieces are halves of the whole, or halves of halves,
-    taken in the order `backwards` says.
+    The buffer has `margin` more rows and columns than the features. A pass reads the old features at one corner of it
+    and writes the new ones to the opposite corner. What is overwritten is therefore nothing that a later piece reads,
+    if a piece reads at most `margin` places around what it writes, and pieces come from cutting the whole in two again
+    and again, the halves taken in the order that `backwards` says.
 
     Args:
         size: (C, H, W).
@@ -122,8 +127,10 @@ class FeatureMap:
 
 
 def _file_in(folder: Path, size: int) -> mmap.mmap:
-    reserve: Callable[[int, int, int], None] | None = getattr(os, "posix_fallocate", None)
+    reserve: Callable[[int, int, int], None] | None = getattr(os, "posix_fallocate", None)  # not on macOS
     try:
+        if shutil.disk_usage(folder).free < size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         with tempfile.TemporaryFile(dir=folder) as file:
             file.truncate(size)
             if reserve is not None:  # or a full disk would end the process where it writes
@@ -131,4 +138,6 @@ def _file_in(folder: Path, size: int) -> mmap.mmap:
             return mmap.mmap(file.fileno(), size)
     except OSError as error:
         need = f"{size / 2**30:.1f} GiB for features between modules"
-        raise ResourceError(f"{folder} cannot hold {need} ({error.strerror}): allow more memory") from None
+        raise ResourceError(
+            f"{folder} cannot hold {need} ({error.strerror}): free space there, or allow more memory"
+        ) from None

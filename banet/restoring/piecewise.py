@@ -1,13 +1,14 @@
 """One pass over a picture of any size in bounded memory: piece by piece, equal to the pass over the whole picture.
 
 The network runs module by module over one buffer of features. A piece is computed from the features around it, as far
-as the convolutions reach: its halo. Strips reach across the picture, so a pass of its own averages over them before each
-module. The stem is computed again for the decoder, at full size.
+as the convolutions reach: its halo. Strips reach across the picture, so a pass of its own averages over them before
+each module. The stem is computed again for the decoder, at full size.
 
 Shapes: ``B`` batch, always 1, ``C`` channels, ``H`` rows and ``W`` columns of the features, half as many as the
 picture's.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -34,7 +35,7 @@ def restore_in_pieces(
     model: BANet,
     picture: npt.NDArray[P],
     *,
-    places: int,
+    memory: int,
     folder: Path | None = None,
     on_progress: OnProgress = lambda done, total: None,
 ) -> npt.NDArray[P]:
@@ -46,7 +47,7 @@ def restore_in_pieces(
         model: any but one with self-attention, which compares all places with each other.
         picture: RGB (height, width, 3) of any size from 1x1 up: uint8 or uint16, or float32 in [0, 1], whose result is
             not clamped.
-        places: of the features, each 2x2 pixels, that are worked on at a time, halo included.
+        memory: for the tensors of one piece, bytes; small pieces lose time with their halos.
         folder: holds the features between modules in a file; None: they are in the memory of the model's device.
         on_progress: is told how many places are done, all passes counted.
 
@@ -55,7 +56,7 @@ def restore_in_pieces(
         ResourceError: the folder has too little space.
     """
     restored = np.empty_like(picture)
-    _Pass(model, picture, places, folder, on_progress).run(restored)
+    _Pass(model, picture, memory, folder, on_progress).run(restored)
     return restored
 
 
@@ -91,25 +92,29 @@ class _Pass:
     """One picture's way through the network; see `restore_in_pieces`."""
 
     def __init__(
-        self, model: BANet, picture: npt.NDArray[Any], places: int, folder: Path | None, on_progress: OnProgress
+        self, model: BANet, picture: npt.NDArray[Any], memory: int, folder: Path | None, on_progress: OnProgress
     ) -> None:
-        self.model, self.picture, self.places = model, picture, places
+        self.model, self.picture, self.memory = model, picture, memory
         self.like = next(model.parameters())
         height, width, _ = picture.shape
         self.whole = Area(0, -(-height // 2), 0, -(-width // 2))
         size = model.config.channels, self.whole.height, self.whole.width
         self.no_features = self.like.new_empty(1).expand(1, *size)  # their size alone counts
-        self.grid = model._grid(self.no_features)  # noqa: SLF001
+        self.grid = model._grid(self.no_features)
         self.halo = reach(model.modules_[0], self.grid)
         self.features = FeatureMap(size, margin=self.halo, like=self.like, folder=folder)
         self.has_strips = model.config.attention in {"ba", "mksp", "sp"}
         self.on_progress, self.done = on_progress, 0
 
     def run(self, restored: npt.NDArray[Any]) -> None:
-        parts = (getattr(self.model, name) for name in ("stem", "down", "up", "merge", "output"))
+        model, S, C = self.model, self.model.config.stem_channels, self.model.config.channels
+        is_local = any(isinstance(axis, LocalStrips) for axis in (self.grid.columns, self.grid.rows))
+        parts = (model.stem, model.down, model.up, model.merge, model.output)
         stem, down, up, merge, output = (reach(part, self.grid) for part in parts)  # pixels
-        self._each(self._encode, -(-(stem + down) // 2))
-        for module in self.model.modules_:
+        # Numbers per place that are alive at a time: measured, tests keep them so.
+        self._each(self._encode, halo=-(-(stem + down) // 2), numbers=4 * (S + 6) + C)
+        for module in model.modules_:
+            assert isinstance(module, BlurAwareModule)  # noqa: S101  # a ModuleList has no type of its items
             self.features.turn()
             axes = {COLUMNS: self.grid.columns, ROWS: self.grid.rows} if self.has_strips else {}
             averages = {
@@ -118,17 +123,27 @@ class _Pass:
                 if isinstance(strips, GlobalStrips)
             }
             if averages:
-                self._each(partial(self._average, module, averages), reach(module.input, self.grid))
-            self._each(partial(self._transform, module, averages), self.halo)
+                self._each(partial(self._average, module, averages), halo=reach(module.input, self.grid), numbers=3 * C)
+            transform = partial(self._transform, module, averages)
+            self._each(transform, halo=self.halo, numbers=14 * C if is_local else 6 * C)
         self.features.turn()
-        self._each(partial(self._decode, torch.from_numpy(restored)), -(-(max(stem, up) + merge + output) // 2))
+        decode = partial(self._decode, torch.from_numpy(restored))
+        self._each(decode, halo=-(-(max(stem, up) + merge + output) // 2), numbers=4 * (4 * S + 9) + C)
 
-    def _each(self, work: Callable[[Area, Area], None], halo: int, area: Area | None = None) -> None:
-        """Call work(piece, piece with its halo) for all pieces of the area, in the order that the features need."""
+    def _each(self, work: Callable[[Area, Area], None], *, halo: int, numbers: int, area: Area | None = None) -> None:
+        """Call work(piece, piece with its halo) for all pieces of an area, in the order that the features need.
+
+        Args:
+            work: what is done with a piece.
+            halo: places.
+            numbers: that work needs at a time per place.
+            area: the whole if None.
+        """
         area = area or self.whole
         seen = area.widened(halo, self.whole)
         smallest = max(area.height, area.width) <= halo  # its halves would see almost as much
-        if smallest or seen.height * seen.width <= self.places:
+        need = seen.height * seen.width * numbers * self.like.itemsize
+        if smallest or need <= self.memory:
             try:
                 work(area, seen)
             except Exception as error:
@@ -137,11 +152,13 @@ class _Pass:
             else:
                 self._report(area)
                 return
-            self.places = seen.height * seen.width // 2
+            self.memory = need // 2
             if self.like.is_cuda:
                 torch.cuda.empty_cache()
-        for half in reversed(area.halves()) if self.features.backwards else area.halves():
-            self._each(work, halo, half)
+        side = math.isqrt(self.memory // (numbers * self.like.itemsize)) - 2 * halo
+        halves = area.halves(max(side, halo))
+        for half in reversed(halves) if self.features.backwards else halves:
+            self._each(work, halo=halo, numbers=numbers, area=half)
 
     def _report(self, piece: Area) -> None:
         self.features.release()
@@ -153,17 +170,13 @@ class _Pass:
         features_BCHW = self.model.down(self.model.stem(self._pixels(seen) - 0.5))
         self.features.write(piece, piece.within(seen).cut(features_BCHW))
 
-    def _average(
-        self, module: BlurAwareModule, averages: dict[int, StripAverages], piece: Area, seen: Area
-    ) -> None:
+    def _average(self, module: BlurAwareModule, averages: dict[int, StripAverages], piece: Area, seen: Area) -> None:
         f_BCHW = piece.within(seen).cut(module.input(self.features.read(seen)))
         f_BCHW = f_BCHW.contiguous(memory_format=torch.channels_last)
         for axis in averages.values():
             axis.add(f_BCHW, piece)
 
-    def _transform(
-        self, module: BlurAwareModule, averages: dict[int, StripAverages], piece: Area, seen: Area
-    ) -> None:
+    def _transform(self, module: BlurAwareModule, averages: dict[int, StripAverages], piece: Area, seen: Area) -> None:
         grid = StripGrid(
             columns=averages[COLUMNS].of(seen) if COLUMNS in averages else self.grid.columns,
             rows=averages[ROWS].of(seen) if ROWS in averages else self.grid.rows,
