@@ -13,6 +13,7 @@ from banet.restoring.budget import free_memory, resident_memory
 from banet.restoring.piecewise import restore_in_pieces
 
 PIECE = 2**27  # bytes: larger pieces are not faster
+HELD = 3  # times a piece's tensors: allocators keep what they got for others
 SMALLEST_PIECE = 2**24  # smaller ones would be halo alone
 
 
@@ -52,10 +53,10 @@ def restore_any_size(
     features = height * width * config.channels * parameter.itemsize * 11 // 40  # a quarter, and a tenth for margins
     strips = 6 * sum(config.kernels) * (height + width) * config.channels
     left = free - strips - image.nbytes
-    in_file = features + 2 * PIECE > left
-    piece = min(PIECE, (left if in_file else left - features) // 2)  # half: allocators keep as much again
+    in_file = features + HELD * PIECE > left
+    piece = min(PIECE, (left if in_file else left - features) // HELD)
     if piece < SMALLEST_PIECE:
-        least = (free - 2 * (piece - SMALLEST_PIECE)) / 2**30
+        least = (free + HELD * (SMALLEST_PIECE - piece)) / 2**30
         raise ResourceError(
             f"the image, {height}x{width} (height x width), needs {least:.2f} GiB of memory beside the "
             f"{resident_memory() / 2**30:.2f} GiB that are taken, {free / 2**30:.2f} GiB are left: allow or free more"
