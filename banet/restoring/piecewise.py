@@ -27,6 +27,8 @@ from banet.progress import OnProgress
 from banet.restoring.feature_map import Area, FeatureMap
 from banet.restoring.strip_averages import StripAverages
 
+SMALLEST = 16  # side of a piece that is not cut any more, places
+
 P = TypeVar("P", np.uint8, np.uint16, np.float32)
 
 
@@ -141,7 +143,7 @@ class _Pass:
         """
         area = area or self.whole
         seen = area.widened(halo, self.whole)
-        smallest = max(area.height, area.width) <= halo  # its halves would see almost as much
+        smallest = max(area.height, area.width) <= max(halo, SMALLEST)  # its halves would see almost as much
         need = seen.height * seen.width * numbers * self.like.itemsize
         if smallest or need <= self.memory:
             try:
@@ -156,7 +158,7 @@ class _Pass:
             if self.like.is_cuda:
                 torch.cuda.empty_cache()
         side = math.isqrt(self.memory // (numbers * self.like.itemsize)) - 2 * halo
-        halves = area.halves(max(side, halo))
+        halves = area.halves(max(side, halo, SMALLEST))
         for half in reversed(halves) if self.features.backwards else halves:
             self._each(work, halo=halo, numbers=numbers, area=half)
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from banet.errors import ResourceError
 from banet.restoring.feature_map import Area, FeatureMap
 
 HALO = 3
@@ -22,6 +23,7 @@ def pieces(area: Area, side: int, *, backwards: bool) -> Iterator[Area]:
         yield from pieces(half, side, backwards=backwards)
 
 
+@settings(deadline=None, max_examples=40)
 @given(height=st.integers(1, 40), width=st.integers(1, 40), side=st.integers(1, 12))
 def test_cutting_in_two_covers_an_area_once_with_equal_parts(height: int, width: int, side: int) -> None:
     whole = Area(5, 5 + height, 7, 7 + width)
@@ -64,3 +66,12 @@ def around(x_BCHW: torch.Tensor) -> torch.Tensor:
     padded = torch.nn.functional.pad(x_BCHW, (HALO,) * 4)
     corners = [padded[:, :, i : i + x_BCHW.shape[2], j : j + x_BCHW.shape[3]] for i in (0, 6) for j in (0, 6)]
     return x_BCHW + torch.stack(corners).sum(0)
+
+
+def test_a_folder_with_too_little_space_is_told_before_it_is_filled(tmp_path: Path) -> None:
+    with pytest.raises(ResourceError) as caught:
+        FeatureMap((1000, 10**5, 10**5), margin=HALO, like=torch.empty(0), folder=tmp_path)
+    reason = "cannot hold 37255.1 GiB for features between modules (No space left on device)"
+    assert f"{tmp_path} {reason}" in str(caught.value)
+    with pytest.raises(ResourceError, match=r"missing cannot hold .*No such file or directory"):
+        FeatureMap((1, 1, 1), margin=HALO, like=torch.empty(0), folder=tmp_path / "missing")
