@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -63,7 +65,7 @@ def deblur(
     """
     from banet.inference import restore_sub_images
     from banet.model.network import with_local_strips
-    from banet.progress import ProgressBar
+    from banet.progress import ProgressBar, say
     from banet.restoring.any_size import restore_any_size
 
     if sub_images and max_memory is not None:
@@ -73,13 +75,16 @@ def deblur(
         chosen = network if local_crop is None else with_local_strips(network, local_crop)
         if sub_images:
             return restore_sub_images(chosen, image)
-        with ProgressBar(photo.name, unit=" %") as bar:
+        if max_memory is not None and chosen.config.attention == "sa":
+            say("self-attention takes the picture whole: --max-memory is not kept")
+        with ExitStack() as stack:
+            bar = cache(lambda: stack.enter_context(ProgressBar(photo.name, unit=" %")))  # in pieces alone
             return restore_any_size(
                 chosen,
                 image,
                 max_memory=max_memory,
                 folder=out.parent,
-                on_progress=lambda done, total: bar.to(100 * done // (total or 1), 100),
+                on_progress=lambda done, total: bar().to(100 * done // (total or 1), 100),
             )
 
     source, notes = _picture(photo, out, model, restored, "make it smaller first")
