@@ -10,11 +10,10 @@ from banet.memory import bytes_per_pixel, is_too_little_memory
 from banet.model.network import BANet
 from banet.progress import OnProgress
 from banet.restoring.budget import free_memory, resident_memory
-from banet.restoring.piecewise import restore_in_pieces
+from banet.restoring.piecewise import least_memory, restore_in_pieces
 
 PIECE = 2**27  # bytes: larger pieces are not faster
 HELD = 3  # times a piece's tensors: allocators keep what they got for others
-SMALLEST_PIECE = 2**24  # smaller ones would be halo alone
 
 
 def restore_any_size(
@@ -53,10 +52,12 @@ def restore_any_size(
     features = height * width * config.channels * parameter.itemsize * 11 // 40  # a quarter, and a tenth for margins
     strips = 6 * sum(config.kernels) * (height + width) * config.channels
     left = free - strips - image.nbytes
-    in_file = features + HELD * PIECE > left
-    piece = min(PIECE, (left if in_file else left - features) // HELD)
-    if piece < SMALLEST_PIECE:
-        least = (free + HELD * (SMALLEST_PIECE - piece)) / 2**30
+    smallest = least_memory(model, height, width)
+    largest = max(PIECE, 4 * smallest)  # for the large halos of local strips
+    in_file = features + HELD * largest > left
+    piece = min(largest, (left if in_file else left - features) // HELD)
+    if piece < smallest:
+        least = (free + HELD * (smallest - piece)) / 2**30
         raise ResourceError(
             f"the image, {height}x{width} (height x width), needs {least:.2f} GiB of memory beside the "
             f"{resident_memory() / 2**30:.2f} GiB that are taken, {free / 2**30:.2f} GiB are left: allow or free more"

@@ -10,9 +10,10 @@ picture's.
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,7 @@ from banet.restoring.feature_map import Area, FeatureMap
 from banet.restoring.strip_averages import StripAverages
 
 SMALLEST = 16  # side of a piece that is not cut any more, places
+HAVE_STRIPS = ("ba", "mksp", "sp")  # attentions
 
 P = TypeVar("P", np.uint8, np.uint16, np.float32)
 
@@ -62,6 +64,38 @@ def restore_in_pieces(
     return restored
 
 
+def least_memory(model: BANet, height: int, width: int) -> int:
+    """Return the memory of the smallest pieces that are made of a picture, bytes, see `restore_in_pieces`."""
+    features = _no_features(model, height, width)
+    grid = model._grid(features)
+    sides = [(need, max(need.halo, SMALLEST) + 2 * need.halo) for need in needs(model, grid).values()]
+    places = (n.numbers * min(side, features.shape[ROWS]) * min(side, features.shape[COLUMNS]) for n, side in sides)
+    return max(places) * features.itemsize
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """What one kind of pass over the features takes."""
+
+    halo: int  # places around a piece
+    numbers: int  # alive at a time, for each place of a piece with its halo
+
+
+def needs(model: BANet, grid: StripGrid) -> dict[Literal["encode", "average", "transform", "decode"], Need]:
+    """Return the needs of all passes: by the parts' kernels, and as measured (tests keep them so)."""
+    S, C = model.config.stem_channels, model.config.channels
+    local = max(len(axis.kernels) if isinstance(axis, LocalStrips) else 0 for axis in (grid.columns, grid.rows))
+    parts = (model.stem, model.down, model.up, model.merge, model.output)
+    stem, down, up, merge, output = (reach(part, grid) for part in parts)  # pixels
+    (first, *_) = model.modules_
+    return {
+        "encode": Need(halo=-(-(stem + down) // 2), numbers=4 * (S + 6) + C),
+        "average": Need(halo=reach(_module(first).input, grid), numbers=2 * C),
+        "transform": Need(halo=reach(first, grid), numbers=(6 + 2 * local) * C),
+        "decode": Need(halo=-(-(max(stem, up) + merge + output) // 2), numbers=4 * (4 * S + 9) + C),
+    }
+
+
 def reach(part: nn.Module | None, grid: StripGrid) -> int:
     """Return how far from its own place an output looks along either axis, by kernel sizes and dilations.
 
@@ -90,6 +124,17 @@ def _strips_reach(axis: GlobalStrips | LocalStrips) -> int:
     return max(axis.steps) + half
 
 
+def _module(module: nn.Module) -> BlurAwareModule:
+    assert isinstance(module, BlurAwareModule)  # noqa: S101  # a ModuleList does not know the type of its items
+    return module
+
+
+def _no_features(model: BANet, height: int, width: int) -> Tensor:
+    """Features of a picture, of which the size, type and device alone count."""
+    like = next(model.parameters())
+    return like.new_empty(1).expand(1, model.config.channels, -(-height // 2), -(-width // 2))
+
+
 class _Pass:
     """One picture's way through the network; see `restore_in_pieces`."""
 
@@ -97,88 +142,67 @@ class _Pass:
         self, model: BANet, picture: npt.NDArray[Any], memory: int, folder: Path | None, on_progress: OnProgress
     ) -> None:
         self.model, self.picture, self.memory = model, picture, memory
-        self.like = next(model.parameters())
-        height, width, _ = picture.shape
-        self.whole = Area(0, -(-height // 2), 0, -(-width // 2))
-        size = model.config.channels, self.whole.height, self.whole.width
-        self.no_features = self.like.new_empty(1).expand(1, *size)  # their size alone counts
-        self.grid = model._grid(self.no_features)
-        self.halo = reach(model.modules_[0], self.grid)
-        self.features = FeatureMap(size, margin=self.halo, like=self.like, folder=folder)
-        self.has_strips = model.config.attention in {"ba", "mksp", "sp"}
+        self.like = _no_features(model, *picture.shape[:2])
+        _, C, H, W = self.like.shape
+        self.whole = Area(0, H, 0, W)
+        self.grid = model._grid(self.like)
+        self.needs = needs(model, self.grid)
+        axes = {COLUMNS: self.grid.columns, ROWS: self.grid.rows} if model.config.attention in HAVE_STRIPS else {}
+        self.across = {dim: strips for dim, strips in axes.items() if isinstance(strips, GlobalStrips)}
+        margin = self.needs["transform"].halo
+        self.features = FeatureMap((C, H, W), margin=margin, like=self.like, folder=folder)
         self.on_progress, self.done = on_progress, 0
 
     def run(self, restored: npt.NDArray[Any]) -> None:
-        model, S, C = self.model, self.model.config.stem_channels, self.model.config.channels
-        is_local = any(isinstance(axis, LocalStrips) for axis in (self.grid.columns, self.grid.rows))
-        parts = (model.stem, model.down, model.up, model.merge, model.output)
-        stem, down, up, merge, output = (reach(part, self.grid) for part in parts)  # pixels
-        # Numbers per place that are alive at a time: measured, tests keep them so.
-        self._each(self._encode, halo=-(-(stem + down) // 2), numbers=4 * (S + 6) + C)
-        for module in model.modules_:
-            assert isinstance(module, BlurAwareModule)  # noqa: S101  # a ModuleList has no type of its items
+        self._each(self._encode, self.needs["encode"])
+        for module in self.model.modules_:
             self.features.turn()
-            axes = {COLUMNS: self.grid.columns, ROWS: self.grid.rows} if self.has_strips else {}
-            averages = {
-                dim: StripAverages(strips, dim, self.no_features)
-                for dim, strips in axes.items()
-                if isinstance(strips, GlobalStrips)
-            }
+            averages = {dim: StripAverages(strips, dim, self.like) for dim, strips in self.across.items()}
             if averages:
-                self._each(partial(self._average, module, averages), halo=reach(module.input, self.grid), numbers=3 * C)
-            transform = partial(self._transform, module, averages)
-            self._each(transform, halo=self.halo, numbers=14 * C if is_local else 6 * C)
+                self._each(partial(self._average, module, averages), self.needs["average"])
+            self._each(partial(self._transform, module, averages), self.needs["transform"])
         self.features.turn()
-        decode = partial(self._decode, torch.from_numpy(restored))
-        self._each(decode, halo=-(-(max(stem, up) + merge + output) // 2), numbers=4 * (4 * S + 9) + C)
+        self._each(partial(self._decode, torch.from_numpy(restored)), self.needs["decode"])
 
-    def _each(self, work: Callable[[Area, Area], None], *, halo: int, numbers: int, area: Area | None = None) -> None:
-        """Call work(piece, piece with its halo) for all pieces of an area, in the order that the features need.
-
-        Args:
-            work: what is done with a piece.
-            halo: places.
-            numbers: that work needs at a time per place.
-            area: the whole if None.
-        """
+    def _each(self, work: Callable[[Area, Area], None], need: Need, area: Area | None = None) -> None:
+        """Call work(piece, piece with its halo) for all pieces of an area (None: the whole), in the features' order."""
         area = area or self.whole
-        seen = area.widened(halo, self.whole)
-        smallest = max(area.height, area.width) <= max(halo, SMALLEST)  # its halves would see almost as much
-        need = seen.height * seen.width * numbers * self.like.itemsize
-        if smallest or need <= self.memory:
+        seen = area.widened(need.halo, self.whole)
+        smallest = max(need.halo, SMALLEST)  # halves of less would see almost as much
+        is_smallest = max(area.height, area.width) <= smallest
+        size = seen.height * seen.width * need.numbers * self.like.itemsize
+        if is_smallest or size <= self.memory:
             try:
                 work(area, seen)
             except Exception as error:
-                if smallest or not is_too_little_memory(error):
+                if is_smallest or not is_too_little_memory(error):
                     raise
             else:
                 self._report(area)
                 return
-            self.memory = need // 2
-            if self.like.is_cuda:
-                torch.cuda.empty_cache()
-        side = math.isqrt(self.memory // (numbers * self.like.itemsize)) - 2 * halo
-        halves = area.halves(max(side, halo, SMALLEST))
+            self.memory = size // 2
+        side = math.isqrt(self.memory // (need.numbers * self.like.itemsize)) - 2 * need.halo
+        halves = area.halves(max(side, smallest))
         for half in reversed(halves) if self.features.backwards else halves:
-            self._each(work, halo=halo, numbers=numbers, area=half)
+            self._each(work, need, half)
 
     def _report(self, piece: Area) -> None:
         self.features.release()
         self.done += piece.height * piece.width
-        passes = 2 + len(self.model.modules_) * (1 + self.has_strips)
+        passes = 2 + len(self.model.modules_) * (2 if self.across else 1)
         self.on_progress(self.done, passes * self.whole.height * self.whole.width)
 
     def _encode(self, piece: Area, seen: Area) -> None:
         features_BCHW = self.model.down(self.model.stem(self._pixels(seen) - 0.5))
         self.features.write(piece, piece.within(seen).cut(features_BCHW))
 
-    def _average(self, module: BlurAwareModule, averages: dict[int, StripAverages], piece: Area, seen: Area) -> None:
-        f_BCHW = piece.within(seen).cut(module.input(self.features.read(seen)))
+    def _average(self, module: nn.Module, averages: dict[int, StripAverages], piece: Area, seen: Area) -> None:
+        f_BCHW = piece.within(seen).cut(_module(module).input(self.features.read(seen)))
         f_BCHW = f_BCHW.contiguous(memory_format=torch.channels_last)
         for axis in averages.values():
             axis.add(f_BCHW, piece)
 
-    def _transform(self, module: BlurAwareModule, averages: dict[int, StripAverages], piece: Area, seen: Area) -> None:
+    def _transform(self, module: nn.Module, averages: dict[int, StripAverages], piece: Area, seen: Area) -> None:
         grid = StripGrid(
             columns=averages[COLUMNS].of(seen) if COLUMNS in averages else self.grid.columns,
             rows=averages[ROWS].of(seen) if ROWS in averages else self.grid.rows,

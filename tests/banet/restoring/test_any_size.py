@@ -35,11 +35,10 @@ def test_what_fits_in_is_restored_whole_the_rest_in_pieces(tmp_path: Path, monke
         return restore_in_pieces(*arguments, folder=folder, **options)
 
     monkeypatch.setattr(any_size, "restore_in_pieces", spied)
-    monkeypatch.setattr(any_size, "SMALLEST_PIECE", 2**16)
     monkeypatch.setattr(any_size, "PIECE", 2**21)
     model = network()
     expected = restore(model, IMAGE)
-    for free, where in [(2**30, []), (2**23, [None]), (2**22, [tmp_path]), (2**20, [tmp_path])]:
+    for free, where in [(2**30, []), (2**23, [None]), (2**22, [tmp_path]), (2**21, [tmp_path])]:
         monkeypatch.setattr(any_size, "free_memory", lambda *_, free=free: free)
         folders.clear()
         restored = restore_any_size(model, IMAGE, folder=tmp_path, on_progress=lambda done, _: told.append(done))

@@ -9,13 +9,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from banet.analysis.complexity import activation_memory
 from banet.errors import DataError
 from banet.image import to_image
 from banet.inference import to_tensor
 from banet.model.attention import BlurAwareAttention
 from banet.model.network import BANet, BlurAwareModule
 from banet.model.network_config import BANetConfig
-from banet.restoring.piecewise import reach, restore_in_pieces
+from banet.restoring.piecewise import least_memory, needs, reach, restore_in_pieces
 
 SMALL = 200_000  # bytes: pieces of about 30x30 places
 VARIANTS: list[dict[str, Any]] = [
@@ -73,6 +74,16 @@ def test_any_size_in_pieces_of_any_size(size: tuple[int, int], memory: int) -> N
     assert difference(network(), picture(*size), memory=memory) < 2e-6
 
 
+def test_the_smallest_pieces_fit_in_the_least_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, pixels = network(), picture(160, 161)
+    monkeypatch.setattr("banet.restoring.piecewise.SMALLEST", 1)  # pieces may be cut further
+    sizes: list[int] = []
+    model.modules_[0].register_forward_pre_hook(lambda _, inputs: sizes.append(inputs[0][0, 0].numel()))
+    least = least_memory(model, 160, 161)
+    restore_in_pieces(model, pixels, memory=least)
+    assert max(sizes) * 6 * 8 * 4 <= least < 1.2 * max(sizes) * 6 * 8 * 4
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_other_precisions(dtype: torch.dtype) -> None:
     assert difference(network().to(dtype), picture(97, 60), memory=SMALL) < (1e-6 if dtype == torch.float64 else 0.05)
@@ -125,6 +136,40 @@ def test_the_halo_is_what_the_convolutions_see(variant: dict[str, Any]) -> None:
     (seen,) = x_BCHW.grad.abs().sum((0, 1, 3)).nonzero(as_tuple=True)
     assert 40 - int(seen.min()) == int(seen.max()) - 40 <= reach(module, grid)
     assert reach(network(**variant).modules_[0], grid) == int(seen.max()) - 40
+
+
+class OfPicture(nn.Module):
+    """One pass over the whole picture, as a network that takes one; features are made of nothing."""
+
+    def __init__(self, model: BANet, name: str) -> None:
+        super().__init__()
+        self.model, self.name = model, name
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        model, (_, _, H, W) = self.model, x_BCHW.shape
+        if self.name == "encode":
+            return model.down(model.stem(x_BCHW - 0.5))  # type: ignore[no-any-return]
+        features = x_BCHW.new_empty(1, model.config.channels, H // 2, W // 2).contiguous(
+            memory_format=torch.channels_last
+        )
+        if self.name == "decode":
+            both = torch.cat([model.up(features), model.stem(x_BCHW - 0.5)], dim=1)
+            return x_BCHW.add_(model.output(model.merge(both)))
+        module = model.modules_[0]
+        if self.name == "transform":
+            return module(features, model._grid(features))  # type: ignore[no-any-return]
+        assert isinstance(module, BlurAwareModule)
+        return module.input(features)[:, :, 1:].contiguous(memory_format=torch.channels_last)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("variant", [{}, {"fusion_kernel": 3}, {"attention": "none"}, {"local_crop": 40}], ids=str)
+def test_the_memory_of_a_piece_is_known(variant: dict[str, Any]) -> None:
+    model = network(channels=32, fusion_channels=16, **variant)
+    grid = model._grid(torch.empty(1, 32, 80, 80))
+    for name, need in needs(model, grid).items():
+        peak = activation_memory(OfPicture(model, name), 160, 160, dtype=torch.float32)
+        picture = 0 if name in {"encode", "decode"} else 160 * 160 * 3 * 4
+        assert 0.8 * need.numbers < (peak - picture) / 80**2 / 4 < 1.05 * need.numbers, name
 
 
 class Failing(nn.Module):
