@@ -57,10 +57,12 @@ def restore_any_size(
     in_file = features + HELD * largest > left
     piece = min(largest, (left if in_file else left - features) // HELD)
     if piece < smallest:
-        least = (free + HELD * (smallest - piece)) / 2**30
+        held, least, found = (
+            f"{size / 2**30:.2f} GiB" for size in (resident_memory(), free + HELD * (smallest - piece), max(free, 0))
+        )
         raise ResourceError(
-            f"the image, {height}x{width} (height x width), needs {least:.2f} GiB of memory beside the "
-            f"{resident_memory() / 2**30:.2f} GiB that are taken, {free / 2**30:.2f} GiB are left: allow or free more"
+            f"the image, {height}x{width} (height x width), needs {least} of memory beside the {held} that are taken, "
+            f"{found} are left: allow or free more"
         )
     folder = Path(tempfile.gettempdir()) if folder is None else folder
     return restore_in_pieces(model, image, memory=piece, folder=folder if in_file else None, on_progress=on_progress)
