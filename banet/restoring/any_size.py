@@ -13,6 +13,7 @@ from banet.restoring.budget import free_memory, resident_memory
 from banet.restoring.piecewise import least_memory, restore_in_pieces
 
 PIECE = 2**27  # bytes: larger pieces are not faster
+BESIDE = 2**27  # bytes that torch takes when it first computes
 HELD = 3  # times a piece's tensors: allocators keep what they got for others
 
 
@@ -51,7 +52,7 @@ def restore_any_size(
                 raise
     features = height * width * config.channels * parameter.itemsize * 11 // 40  # a quarter, and a tenth for margins
     strips = 6 * sum(config.kernels) * (height + width) * config.channels
-    left = free - strips - image.nbytes
+    left = free - strips - image.nbytes - BESIDE
     smallest = least_memory(model, height, width)
     largest = max(PIECE, 4 * smallest)  # for the large halos of local strips
     in_file = features + HELD * largest > left

@@ -36,6 +36,7 @@ def test_what_fits_in_is_restored_whole_the_rest_in_pieces(tmp_path: Path, monke
 
     monkeypatch.setattr(any_size, "restore_in_pieces", spied)
     monkeypatch.setattr(any_size, "PIECE", 2**21)
+    monkeypatch.setattr(any_size, "BESIDE", 0)
     model = network()
     expected = restore(model, IMAGE)
     for free, where in [(2**30, []), (2**23, [None]), (2**22, [tmp_path]), (2**21, [tmp_path])]:
