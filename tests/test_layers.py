@@ -33,6 +33,7 @@ FLOORS = {
     "banet.data": 1,
     "banet.ray_session": 1,
     "banet.train": 2,
+    "banet.restoring": 2,
     "banet.scoring": 2,
     "banet.study": 2,
     "banet.analysis": 2,
