@@ -234,3 +234,15 @@ def parse_click(group: click.Command, words: list[str]) -> None:
         found = group.commands[words[0]]
         group, words = found, words[1:]
     group.make_parser(click.Context(group)).parse_args(words)
+
+
+def test_the_plan_shows_what_was_measured() -> None:
+    docs = (ROOT / "docs/cluster.md").read_text(encoding="utf-8")
+    measured = json.loads((ROOT / "benchmarks/results/ranks.json").read_text(encoding="utf-8"))
+    assert f"{measured['bytes_per_pixel']:.2f} bytes per pixel" in docs
+    for each in measured["rounds"]:
+        cpu, memory = each["cpu_of_node"], each["memory_gib"]
+        shares = f"{each['waited']:.1%} | {each['worst_waited']:.1%} | {each['cpu_of_rank']:.3f}"
+        ray = f"{cpu['raylet'] + cpu['gcs_server']:.3f}"
+        row = f"| {each['ranks']} | {shares} | {ray} | {memory['ranks']:.2f} | {memory['object_store']:.2f}"
+        assert f"{row} | {memory['all']:.2f} |" in docs
