@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -28,7 +29,29 @@ OWN_TRAINING = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0", "RAY_TRAIN_ENABLE_ST
 # Seconds between two looks for such nodes in a cluster of others; Ray's own 5 are a large part of what a cloud grants.
 JOINED_TRAINING = {"RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S": "1"}
 ADDRESS = "RAY_ADDRESS"
-GUARD = """cat; sleep 3; for pid; do case "$(ps -o command= -p "$pid")" in *ray*) kill -9 "$pid";; esac; done"""
+GUARD = """
+import select, sys, time, psutil
+from contextlib import suppress
+driver, started, seconds = psutil.Process().parent(), set(), 0.5
+while True:
+    told = select.select([sys.stdin], [], [], seconds)[0] and sys.stdin.buffer.raw.read(1)
+    with suppress(psutil.Error):
+        started.update(driver.children(recursive=True))
+    if told == b"":  # it has ended
+        break
+    if told:  # Ray is up
+        seconds = None
+for process in psutil.process_iter():  # those that have just started, before they change their names and environment
+    with suppress(psutil.Error):
+        if process.environ().get("MARK") == str(driver.pid):
+            started.add(process)
+time.sleep(3)
+for process in started - {psutil.Process()}:
+    with suppress(psutil.Error):
+        if "ray" in " ".join(process.cmdline()):
+            process.kill()
+"""
+MARK = "BANET_RAY_DRIVER"  # in the environment of what Ray starts: the number of the process that has started it
 _guards: list[subprocess.Popen[bytes]] = []  # waiting for the end of this process
 
 
@@ -50,20 +73,20 @@ def start_ray() -> None:
             token.chmod(0o600)
 
 
-def _guard() -> None:
+def _guard() -> subprocess.Popen[bytes]:
     """End Ray's helpers soon after this process, if it is killed: they try for a minute to tell it that Ray is gone."""
-    import psutil
-
-    started = [str(child.pid) for child in psutil.Process().children(recursive=True)]
-    command = ["sh", "-c", GUARD, "sh", *started]
     nowhere = subprocess.DEVNULL  # whoever reads what this process prints waits for its end, not for the guard's
+    os.environ[MARK] = str(os.getpid())
+    command = [sys.executable, "-c", GUARD.replace("MARK", MARK)]
     guard = subprocess.Popen(  # noqa: S603
         command, stdin=subprocess.PIPE, stdout=nowhere, stderr=nowhere, start_new_session=True
     )
     _guards.append(guard)
+    return guard
 
 
 def _start(quiet: ray.LoggingConfig, address: str | None = None) -> None:
+    guard = _guard()
     try:
         ray.init(
             address,
@@ -73,12 +96,16 @@ def _start(quiet: ray.LoggingConfig, address: str | None = None) -> None:
             _system_config=OWN_CLUSTER,
         )
     except ValueError:
+        guard.kill()
+        guard.communicate()
         raise
     except Exception as error:  # Ray raises no other class where its processes do not come up in time
         reason = " ".join(str(error).split())
         raise ServiceError(f"Ray does not start here ({reason}): run the same command again later") from None
     os.environ.update(OWN_TRAINING | os.environ)
-    _guard()
+    if guard.stdin is not None:
+        guard.stdin.write(b".")  # Ray is up
+        guard.stdin.flush()
 
 
 def _connect(quiet: ray.LoggingConfig) -> None:
