@@ -59,9 +59,16 @@ class Passing(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+KEYS = {"AWS_ACCESS_KEY_ID": "somebody", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
+
+
 @pytest.fixture
-def gate() -> Iterator[Gate]:
-    """A gate in front of a real S3 server."""
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    """A gate in front of a real S3 server with a bucket."""
+    from pyarrow import fs
+
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from moto.server import ThreadedMotoServer
@@ -70,6 +77,8 @@ def gate() -> Iterator[Gate]:
     server.start()
     made = Gate(server.get_host_and_port()[1])
     threading.Thread(target=made.serve_forever, daemon=True).start()
+    query = f"endpoint_override=127.0.0.1:{made.behind}&scheme=http&allow_bucket_creation=true"
+    fs.FileSystem.from_uri(f"s3://shards?{query}")[0].create_dir("shards")
     yield made
     made.shutdown()
     made.server_close()
@@ -79,10 +88,9 @@ def gate() -> Iterator[Gate]:
 @pytest.mark.chaos
 def test_a_run_ends_with_one_line_and_goes_on_when_the_store_is_back(gate: Gate, tmp_path: Path) -> None:
     host = f"127.0.0.1:{gate.server_address[1]}"
-    place = f"s3://shards/here?endpoint_override={host}&scheme=http&allow_bucket_creation=true"
-    keys = {"AWS_ACCESS_KEY_ID": "somebody", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
+    place = f"s3://shards/here?endpoint_override={host}&scheme=http"
     near, far = (
-        Victim(tmp_path / name, cluster={"workers": 1, "shards": shards}, environment=keys)
+        Victim(tmp_path / name, cluster={"workers": 1, "shards": shards}, environment=KEYS)
         for name, shards in (("near", None), ("far", place))
     )
     near.start()
