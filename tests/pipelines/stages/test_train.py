@@ -73,7 +73,7 @@ def test_two_workers_leave_weights_curve_report_and_a_run_in_mlflow_and_train_on
     assert 0 < run.data.metrics["validation_ssim"] < 1
     shown = [file.path for file in store.client().list_artifacts(run.info.run_id, "images")]
     for step in (2, 4):  # the same pictures at every validation
-        assert sum(f"restored%step%{step}%" in path and path.endswith(".png") for path in shown) >= 4
+        assert sum(f"restored+step+{step}+" in path and path.endswith(".png") for path in shown) >= 4
     assert list(runs.iterdir()) == []
 
 
