@@ -35,13 +35,19 @@ class Passing(BaseHTTPRequestHandler):
 
     def pass_on(self) -> None:
         content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        while self.headers.get("Transfer-Encoding") == "chunked" and (size := int(self.rfile.readline(), 16)) >= 0:
+            content += self.rfile.read(size)
+            self.rfile.readline()
+            if not size:
+                break
         if self.server.closed.is_set():
             self.send_response(503)
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
         connection = http.client.HTTPConnection("127.0.0.1", self.server.behind)
-        connection.request(self.command, self.path, content, dict(self.headers.items()))
+        passed = {name: value for name, value in self.headers.items() if name.lower() not in HOP}
+        connection.request(self.command, self.path, content, passed)
         answer = connection.getresponse()
         body = answer.read()
         self.send_response(answer.status)
@@ -59,6 +65,7 @@ class Passing(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+HOP = {"expect", "transfer-encoding"}  # headers of one connection
 KEYS = {"AWS_ACCESS_KEY_ID": "somebody", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
