@@ -102,7 +102,7 @@ class RecipeParams:
     phases: tuple[PhaseParams, ...]
     loss: LossParams
     log_every: int  # optimizer steps between points of the training curve
-    validate_every: int  # optimizer steps between validations, each with a checkpoint
+    validate_every: int  # optimizer steps between validations
 
     def __post_init__(self) -> None:
         if not self.phases:
@@ -142,22 +142,22 @@ class ClusterParams:
         """Workers that the run uses where the cluster has room for them."""
         return self.workers if isinstance(self.workers, int) else self.workers.max
 
-    @property
-    def checkpoint_steps(self) -> int | None:
-        """Optimizer steps between checkpoints, if they are counted in steps."""
-        return self.checkpoint_every if isinstance(self.checkpoint_every, int) else None
+    def checkpoint_is_due(self, steps: int, seconds: float) -> bool:
+        """Whether it is time for a checkpoint, so many optimizer steps and seconds after the last one."""
+        if isinstance(self.checkpoint_every, int):
+            return steps >= self.checkpoint_every
+        return seconds >= self._checkpoint_seconds()
 
-    @property
-    def checkpoint_seconds(self) -> float | None:
-        """Seconds between checkpoints, if they are counted in minutes."""
+    def _checkpoint_seconds(self) -> float:
         found = re.fullmatch(r"(\d+(?:\.\d+)?) ?min", str(self.checkpoint_every))
-        return 60 * float(found[1]) if found else None
+        return 60 * float(found[1]) if found else 0.0
 
     def __post_init__(self) -> None:
         if not 1 <= self.fewest <= self.most:
             given = str(self.workers) if isinstance(self.workers, int) else f"{self.fewest} to {self.most}"
             raise ConfigError(f"cluster.workers must be at least 1, and min at most max, got {given}")
-        if (self.checkpoint_steps or self.checkpoint_seconds or 0) <= 0:
+        every = self.checkpoint_every if isinstance(self.checkpoint_every, int) else self._checkpoint_seconds()
+        if every <= 0:
             raise ConfigError(
                 "cluster.checkpoint_every must be a number of steps, or minutes such as 2 min, and above 0, "
                 f"got {self.checkpoint_every}"

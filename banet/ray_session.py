@@ -35,11 +35,11 @@ from contextlib import suppress
 driver, started, seconds = psutil.Process().parent(), set(), 0.5
 while True:
     told = select.select([sys.stdin], [], [], seconds)[0] and sys.stdin.buffer.raw.read(1)
-    with suppress(psutil.Error):
-        started.update(driver.children(recursive=True))
     if told == b"":  # it has ended
         break
-    if told:  # Ray is up
+    with suppress(psutil.Error):
+        started.update(driver.children(recursive=True))
+    if told:  # Ray is up: what could outlive it has been started
         seconds = None
 for process in psutil.process_iter():  # those that have just started, before they change their names and environment
     with suppress(psutil.Error):
@@ -48,7 +48,8 @@ for process in psutil.process_iter():  # those that have just started, before th
 time.sleep(3)
 for process in started - {psutil.Process()}:
     with suppress(psutil.Error):
-        if "ray" in " ".join(process.cmdline()):
+        command = " ".join(process.cmdline())
+        if command.startswith("ray::") or "/ray/" in command:
             process.kill()
 """
 MARK = "BANET_RAY_DRIVER"  # in the environment of what Ray starts: the number of the process that has started it

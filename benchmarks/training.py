@@ -25,20 +25,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import psutil
 import ray.train
 import ray.train.torch
 import torch
+from training_precision import GPU, draw, precisions, recipe_of
 
-from banet.config import ClusterParams, PhaseParams, RecipeParams, read_params
+from banet.config import PhaseParams, read_params
 from banet.data.stream import ray_stream
 from banet.data.stream.order import RankSlice
 from banet.model.network import BANet
-from banet.model.network_config import BANetConfig
 from banet.parsing import parse
 from banet.ray_session import start_ray
 from banet.train.checkpoints import Checkpoints
@@ -50,13 +49,10 @@ from banet.train.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks/results"
-STEPS, WARM_UP, ROUNDS = 160, 40, 5
+STEPS, WARM_UP, ROUNDS = 160, 40, 3
+DEFAULT_INTERVAL_S = 120  # between checkpoints: cluster.checkpoint_every
 PAUSE = {"stream": ray_stream.PAUSE_SECONDS, "spinning": 0.0}
 ARMS = ("plain torch", "as trained", "spinning")
-GPU = torch.cuda.is_available()
-CURVE_STEPS = 500 if GPU else 20
-WIDE = BANetConfig() if GPU else BANetConfig(stem_channels=8, channels=16, modules=1, fusion_channels=4)
-CROP, BATCH = (256, 8) if GPU else (64, 2)
 
 
 def work(config: dict[str, Any]) -> None:
@@ -136,7 +132,6 @@ def loop_cost(job: TrainingJob) -> dict[str, object]:
 
 def checkpoint_cost(folder: Path) -> dict[str, float]:
     """Part 2: seconds to save a state, and their share of the default interval, for the paper's network."""
-    every = ClusterParams(workers=1, cpus_per_worker=1, gpus_per_worker=0).checkpoint_seconds or 1.0
     phase = PhaseParams(steps=1, crop=32, batch_size=1, lr_start=1e-4, lr_end=0.0, ema_decay=0.999)
     training = Training(BANet(), recipe_of((phase,)), plan((phase,), pairs=1))
     for parameter in training.model.parameters():
@@ -152,13 +147,11 @@ def checkpoint_cost(folder: Path) -> dict[str, float]:
         seconds.append(time.perf_counter() - started)
     (newest, *_) = sorted(folder.glob("*.pt"))
     median = statistics.median(seconds)
-    return {"mib": newest.stat().st_size / 2**20, "seconds": median, "share_of_default_interval": median / every}
-
-
-def recipe_of(phases: tuple[PhaseParams, ...]) -> RecipeParams:
-    """A recipe with these phases that never validates in between."""
-    params = read_params(ROOT / "params.yaml")
-    return replace(params.recipe, phases=phases, init_from=None, validate_every=10**6)
+    return {
+        "mib": newest.stat().st_size / 2**20,
+        "seconds": median,
+        "share_of_default_interval": median / DEFAULT_INTERVAL_S,
+    }
 
 
 def time_to_go_on(job: TrainingJob) -> float:
@@ -186,73 +179,6 @@ def time_to_go_on(job: TrainingJob) -> float:
     launch(job)
     watching.join()
     return seen["on"] - seen["killed"]
-
-
-def precisions() -> dict[str, Any]:
-    """Part 4: rate, memory and losses of two ways to compute the same recipe."""
-    device = "cuda" if GPU else "cpu"
-    plain = PhaseParams(steps=CURVE_STEPS, crop=CROP, batch_size=BATCH, lr_start=1e-4, lr_end=1e-7)
-    backend: Literal["inductor", "aot_eager"] = "inductor" if GPU else "aot_eager"
-    arms = {
-        "float32, eager, NCHW": (plain, torch.contiguous_format),
-        "bfloat16, compiled, channels_last": (
-            replace(plain, precision="bfloat16", compile=backend),
-            torch.channels_last,
-        ),
-    }
-    return {name: curve(phase, memory_format, device) for name, (phase, memory_format) in arms.items()}
-
-
-def curve(phase: PhaseParams, memory_format: torch.memory_format, device: str) -> dict[str, Any]:
-    """Train on made-up pairs; return the rate without the first steps, the peak memory and the losses."""
-    torch.manual_seed(0)
-    model = BANet(WIDE).to(device, memory_format=memory_format)  # type: ignore[call-overload]
-    recipe = replace(recipe_of((phase,)), log_every=1)
-    training = Training(model, recipe, plan((phase,), pairs=64))
-    generator = torch.Generator().manual_seed(0)
-    sharp = torch.nn.functional.interpolate(
-        torch.rand(64, 3, CROP // 8, CROP // 8, generator=generator), scale_factor=8
-    )
-    blurred = torch.nn.functional.avg_pool2d(sharp, 9, stride=1, padding=4)
-    pairs = [(255 * x).round().byte().permute(0, 2, 3, 1).contiguous() for x in (blurred, sharp)]
-
-    def batches(_phase: PlannedPhase, step: int) -> Iterator[Batch]:
-        for at in range(step, phase.steps or 0):
-            chosen = torch.arange(at * BATCH, (at + 1) * BATCH) % 64
-            yield pairs[0][chosen], pairs[1][chosen]
-
-    losses: list[float] = []
-    stamps: list[float] = []
-
-    def report(progress: TrainingProgress) -> None:
-        if GPU:
-            torch.cuda.synchronize()
-        stamps.append(time.perf_counter())
-        losses.append(progress.loss or 0.0)
-
-    if GPU:
-        torch.cuda.reset_peak_memory_stats()
-    fit(training, model, batches, lambda _: ValidationScores(psnr=[0.0]), report)
-    skipped = len(stamps) // 4
-    return {
-        "samples_per_second": BATCH / statistics.median(np.diff(stamps[skipped:])),
-        "memory_gib": torch.cuda.max_memory_allocated() / 2**30 if GPU else None,
-        "losses": losses,
-    }
-
-
-def draw(curves: dict[str, Any]) -> None:
-    """Both loss curves together."""
-    mpl.use("svg")
-    mpl.rcParams["svg.hashsalt"] = "banet"
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(6, 3.5))
-    for name, values in curves.items():
-        axes.plot(values["losses"], label=name, linewidth=1)
-    axes.set(xlabel="step", ylabel="loss, Eq. (8)")
-    axes.legend()
-    figure.savefig(RESULTS / "training_losses.svg", bbox_inches="tight", metadata={"Date": None})
 
 
 def main() -> None:

@@ -171,13 +171,8 @@ class TrainingWorker:
 
     def between_steps(self) -> None:
         """Save if it is time to, and go on if all can."""
-        cluster, step = self.job.cluster, self.training.step
-        due = (
-            time.monotonic() - self.saved_at >= cluster.checkpoint_seconds
-            if cluster.checkpoint_seconds is not None
-            else step - self.saved >= (cluster.checkpoint_steps or 1)
-        )
-        if due and step > self.saved:
+        steps, seconds = self.training.step - self.saved, time.monotonic() - self.saved_at
+        if steps and self.job.cluster.checkpoint_is_due(steps, seconds):
             self.save()
         self.agreement.check()
 

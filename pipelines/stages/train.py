@@ -33,7 +33,7 @@ from banet.tracking.runs import (
     metric_history,
     open_run,
 )
-from banet.tracking.store import Store, connect, main_checkout
+from banet.tracking.store import Store, connect, main_checkout, require_answer
 from banet.tracking.unfinished_runs import UnfinishedRun, code_tags, find_unfinished, get_unfinished, note_continuation
 from banet.train.identity import RunIdentity, identify
 from banet.train.journal import Point
@@ -164,6 +164,7 @@ class _Shown:
 
 def _send_pictures(run: RunFolder, store: Store, run_id: str) -> None:
     for step, number, picture in run.take_pictures():
+        require_answer(store.uri)
         log_picture(store, run_id, _picture_name(number, "restored"), picture, step=step)
 
 
@@ -203,24 +204,25 @@ def run_to_continue(chosen: Params, identity: RunIdentity, storage: Path, store:
     """
     if chosen.cluster.resume is None:
         for run in find_unfinished(store, identity.inputs):
-            if run.fingerprint != identity.fingerprint and (storage / run.fingerprint).is_dir():
-                print(_notice(run, identity), file=sys.stderr)  # noqa: T201
+            steps = RunFolder(storage / run.fingerprint).checkpoints.steps
+            if run.fingerprint != identity.fingerprint and steps:
+                print(_notice(run, steps[0], identity), file=sys.stderr)  # noqa: T201
                 break
         return None
     run = get_unfinished(store, chosen.cluster.resume)
     if run.inputs != identity.inputs:
         raise ConfigError(f"cluster.resume: the run {run.run_id} has other parameters or data: set it to null")
-    checkpoint = storage / run.fingerprint
-    if not checkpoint.is_dir():
-        raise ConfigError(f"cluster.resume: no checkpoint of the run {run.run_id} in {checkpoint}: set it to null")
+    folder = storage / run.fingerprint
+    if not RunFolder(folder).checkpoints.steps:
+        raise ConfigError(f"cluster.resume: no checkpoint of the run {run.run_id} in {folder}: set it to null")
     note_continuation(store, run.run_id, identity.code)
     return run.fingerprint
 
 
-def _notice(run: UnfinishedRun, identity: RunIdentity) -> str:
+def _notice(run: UnfinishedRun, step: int, identity: RunIdentity) -> str:
     commit = f", commit {run.commit[:7]}" if run.commit else ""
     return (
-        f"train: the unfinished run {run.run_id} (step {run.step}{commit}) has the same parameters and data, but "
+        f"train: the unfinished run {run.run_id} (step {step}{commit}) has the same parameters and data, but "
         f"{', '.join(changed_files(run.code, identity.code))} changed since: training starts afresh; to continue that "
         f"run instead, interrupt this one and set cluster.resume: {run.run_id}"
     )

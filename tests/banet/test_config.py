@@ -88,12 +88,13 @@ def test_workers_are_a_number_or_a_range_and_checkpoints_come_by_steps_or_minute
 ) -> None:
     cluster = read(tmp_path, values).cluster
     assert (cluster.fewest, cluster.most) == (2, 2)
-    assert (cluster.checkpoint_steps, cluster.checkpoint_seconds) == (None, 120.0)
+    assert [cluster.checkpoint_is_due(1000, seconds) for seconds in (119.0, 120.0)] == [False, True]
     put(values, "cluster.workers", {"min": 1, "max": 2})
     cluster = read(tmp_path, put(values, "cluster.checkpoint_every", 500)).cluster
     assert (cluster.fewest, cluster.most) == (1, 2)
-    assert (cluster.checkpoint_steps, cluster.checkpoint_seconds) == (500, None)
-    assert read(tmp_path, put(values, "cluster.checkpoint_every", "0.5 min")).cluster.checkpoint_seconds == 30.0
+    assert [cluster.checkpoint_is_due(steps, 1e6) for steps in (499, 500)] == [False, True]
+    cluster = read(tmp_path, put(values, "cluster.checkpoint_every", "0.5 min")).cluster
+    assert [cluster.checkpoint_is_due(1000, seconds) for seconds in (29.0, 30.0)] == [False, True]
 
 
 def test_a_missing_key_is_named(tmp_path: Path, values: dict[str, object]) -> None:

@@ -16,7 +16,7 @@ from banet.data.shards.reader import ShardFolder
 from banet.errors import ConfigError, DataError, ModelError, ResourceError
 from banet.model.network import BANet
 from banet.model.weights import load_weights, save_weights
-from banet.tracking.runs import EXPERIMENT, finish_run, log_metrics, open_run
+from banet.tracking.runs import EXPERIMENT, finish_run, open_run
 from banet.tracking.store import Store
 from banet.tracking.unfinished_runs import code_tags
 from banet.train.identity import RunIdentity, identify
@@ -187,9 +187,10 @@ def cut_off(identity: RunIdentity, store: Store, tmp_path: Path) -> str:
         params={},
         tags={"mlflow.source.git.commit": "c0ffee1234"} | code_tags(before.inputs, before.code),
     )
-    log_metrics(store, run_id, {"validation_psnr": 26.0}, step=1500)
     finish_run(store, run_id, "KILLED")
-    (tmp_path / before.fingerprint).mkdir()
+    checkpoints = RunFolder(tmp_path / before.fingerprint).checkpoints
+    checkpoints.folder.mkdir(parents=True)
+    checkpoints.save(1500, {})
     return run_id
 
 
@@ -213,7 +214,9 @@ def test_nothing_is_told_where_there_is_nothing_to_continue(
 ) -> None:
     other = identify(tiny_params, "other data")
     assert run_to_continue(tiny_params, other, tmp_path, store) is None
-    assert run_to_continue(tiny_params, identity, tmp_path / "no checkpoint", store) is None
+    for folder in tmp_path.glob("*/checkpoints"):  # as of a run that was stopped before its first one
+        (tmp_path / "none yet" / folder.parent.name / folder.name).mkdir(parents=True)
+    assert run_to_continue(tiny_params, identity, tmp_path / "none yet", store) is None
     finish_run(store, cut_off)
     assert run_to_continue(tiny_params, identity, tmp_path, store) is None
     assert capsys.readouterr().err == ""
