@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from cyclopts import App, CycloptsError, Parameter
 
 from banet.commands.evaluate import evaluate
+from banet.commands.pull import pull
 from banet.commands.registry import models, promote, register
 from banet.commands.restore import deblur, explain
 from banet.commands.score import score
@@ -32,6 +33,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     import_checkpoint,
     export_checkpoint,
     synthesize,
+    pull,
     models,
     promote,
     register,

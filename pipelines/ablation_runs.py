@@ -19,7 +19,7 @@ from banet.tracking.runs import EXPERIMENT, RunScores, runs_of
 from banet.tracking.store import Store, connect
 from banet.tracking.versions import versions
 from banet.train.identity import identify
-from pipelines.report.data.published import PublishedTable, read_published
+from banet.analysis.published import PublishedTable, read_published
 from pipelines.report.tables.ablation import ABLATIONS, ablation_table
 from pipelines.report.tables.formats import plain
 from pipelines.stages.entrypoint import PARAMS, run_command

@@ -1,5 +1,6 @@
 """Values that several commands take, and the model that they name."""
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +9,7 @@ from cyclopts import Parameter, Token, validators
 if TYPE_CHECKING:
     from banet.model.network import BANet
 
+DEMO = "banet-mini"  # the registered model of the embedded benchmark
 Positive = Annotated[int, Parameter(validator=validators.Number(gte=1))]
 
 
@@ -30,6 +32,8 @@ Size = Annotated[tuple[int, int], Parameter(converter=_size, n_tokens=1, metavar
 def load_source(model: str | None) -> tuple["BANet", str]:
     """Load a model from a folder or a models:/ URI, the champion last promoted if None; return where it is from too.
 
+    A line on standard error says what the demo's model is not made for.
+
     Raises:
         BanetError: there is no such model, or it cannot be loaded.
     """
@@ -40,4 +44,8 @@ def load_source(model: str | None) -> tuple["BANet", str]:
         from banet.tracking.store import connect
 
         model = latest_champion(connect()).uri
-    return load_model(model), model
+    network = load_model(model)
+    if model.removeprefix("models:").lstrip("/").startswith((f"{DEMO}/", f"{DEMO}@")):
+        what = f"note: {model} was trained on a small synthetic benchmark"
+        print(f"{what}: `banet pull banet-gopro --champion` brings weights for real photographs", file=sys.stderr)
+    return network, model

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from banet.tracking.registry import (
     DIGEST,
+    LICENCE,
+    ORIGIN,
     PROMOTED_AT,
     REASON,
     REFUSED,
@@ -32,6 +34,8 @@ class Version:
     promoted_at: datetime | None
     reason: str | None  # why it was promoted
     refused: str | None  # why it was not promoted when it was last a candidate
+    origin: str | None  # where its weights came from, if they were not trained here
+    licence: str | None  # of such weights
     scores: Mapping[str, float]  # of its run, by benchmark and name: `mini/blur/restored_psnr`
 
 
@@ -55,5 +59,7 @@ def _described(client: "MlflowClient", held: "ModelVersion", aliases: Mapping[st
         promoted_at=datetime.fromisoformat(promoted) if promoted else None,
         reason=held.tags.get(REASON),
         refused=held.tags.get(REFUSED),
+        origin=held.tags.get(ORIGIN),
+        licence=held.tags.get(LICENCE),
         scores={} if run is None else {key: value for key, value in run.data.metrics.items() if "/" in key},
     )

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from banet.analysis.published import PublishedTable
 from banet.model.network_config import BANetConfig
 from banet.scoring.methods import Method
 from banet.tracking.registry import RegisteredModel
 from banet.tracking.runs import RunScores
 from pipelines.report.data.image_rows import ImageRow
 from pipelines.report.data.other_methods import OtherMethod
-from pipelines.report.data.published import PublishedTable
 from pipelines.stages.evaluation_report import EvaluationReport
 from pipelines.stages.stage_results import Promotion, TrainingReport
 

@@ -4,6 +4,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from banet.analysis.published import read_published
 from banet.errors import DataError
 from banet.model.network_config import BANetConfig
 from banet.scoring.methods import METHODS, read_methods
@@ -12,7 +13,6 @@ from banet.tracking.runs import RunScores
 from pipelines.report.data.image_rows import read_images
 from pipelines.report.data.inputs import BenchmarkInputs, LogRow, ReportInputs
 from pipelines.report.data.other_methods import other_method
-from pipelines.report.data.published import read_published
 from pipelines.report.tables.ablation import ABLATIONS
 from pipelines.report.tables.comparison import COMPARISONS
 from pipelines.stages.evaluation_report import EVALUATIONS, METRICS, EvaluationReport
