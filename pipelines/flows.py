@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ from prefect.states import Completed, Failed
 from banet.errors import BanetError, ConfigError
 from pipelines.graph import Graph, read_graph
 from pipelines.running import running
+from pipelines.watch import Watch
 
 REFUSED = "Refused"  # the failed state of a stage that would fail again: bad input, or an error of DVC itself
 STOPPED = tuple(128 + number for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM))  # by somebody, on purpose
@@ -64,11 +65,17 @@ def train_banet(stages: list[str] | None = None, force: bool = False) -> State[N
     for line in _left_behind():
         get_run_logger().warning(line)
     groups = ProcessGroups()
+    context = FlowRunContext.get()
+    run = context.flow_run if context else None
+    watch = Watch(run.id, groups.stop) if run is not None and run.deployment_id is not None else None
     try:
-        ended = _run_all(graph, force=force, groups=groups)
+        with watch.looking() if watch is not None else nullcontext():
+            ended = _run_all(graph, force=force, groups=groups)
     except BaseException:  # cancelled or killed: the task threads wait for their stages and would not notice
         groups.stop()
         raise
+    if watch is not None and watch.ended is not None:
+        return watch.ended
     if unfinished := [state for state in ended if not state.is_completed()]:
         # A stage after a failed one is still pending; the failed one's line says what is wrong.
         telling = [state for state in unfinished if state.is_final()] or unfinished
