@@ -11,12 +11,13 @@ from uuid import UUID
 import httpx
 import psutil
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
 from prefect.exceptions import ObjectNotFound
-from prefect.states import Cancelled, Failed, State
+from prefect.states import Cancelled, Failed
 
 LOOK_S = 1.0  # between looks at the worker
-ASK_S = 10.0  # between questions to the server
-CANCELLED_WITHIN_S = 45.0  # Prefect's worker ends a cancelled run in about 30 s, if it has heard of it
+ASK_S = 3.0  # between questions to the server
+CANCELLED_WITHIN_S = 3.0  # for the worker, which may take 15 s to hear of it, or never does
 
 
 class Watch:
@@ -73,6 +74,6 @@ class Watch:
 def lives(process: psutil.Process) -> bool:
     """Whether a process has not ended."""
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False

@@ -6,7 +6,6 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,6 @@ class Checkpoints:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._writer = ThreadPoolExecutor(1, "checkpoint")  # its thread starts with the first state
-        self._writing: Future[None] | None = None
 
     @property
     def steps(self) -> list[int]:
@@ -51,46 +48,15 @@ class Checkpoints:
                         raise
             (self.folder / PARTIAL).unlink(missing_ok=True)
 
-    def save(self, step: int, state: Mapping[str, Any], *, wait: bool = True) -> None:
+    def save(self, step: int, state: Mapping[str, Any]) -> None:
         """Write a state; older ones are removed once it is there.
 
-        Args:
-            step: number of steps taken.
-            state: copied before this returns.
-            wait: until it is written; else it is written meanwhile.
-
         Raises:
-            ResourceError: the disk is full or cannot be used, for this state or the one before it; the earlier
-                checkpoints are kept.
+            ResourceError: the disk is full or cannot be used; the earlier checkpoints are kept.
         """
-        self.wait()
+        last = self.steps[:1]
         content = io.BytesIO()  # torch hides what goes wrong on a disk
         torch.save(dict(state), content)
-        self._writing = self._writer.submit(self._write, step, content)
-        if wait:
-            self.wait()
-
-    def wait(self) -> None:
-        """Wait until the last state is written.
-
-        Raises:
-            ResourceError: as for `save`.
-        """
-        writing, self._writing = self._writing, None
-        if writing is not None:
-            writing.result()
-
-    def check(self) -> None:
-        """Raise what went wrong with the last state, if it is known by now.
-
-        Raises:
-            ResourceError: as for `save`.
-        """
-        if self._writing is not None and self._writing.done():
-            self.wait()
-
-    def _write(self, step: int, content: io.BytesIO) -> None:
-        last = self.steps[:1]
         digest = hashlib.sha256(content.getbuffer()).hexdigest()[:16]
         partial = self.folder / PARTIAL
         with writing_to(self.folder, f"; the checkpoint of step {last[0]} is kept" if last else ""):

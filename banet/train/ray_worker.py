@@ -7,7 +7,6 @@ import socket
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -112,7 +111,7 @@ class TrainingWorker:
         self.rank, self.ranks = context.get_world_rank(), context.get_world_size()
         if not torch.cuda.is_available():
             torch.set_num_threads(max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
-        self.journal, self.checkpoints = self.folder.journal, self.folder.checkpoints
+        self.journal = self.folder.journal
         self.looked = self.asked = self.saved_at = time.monotonic()
         self.saved = 0  # the step of the last checkpoint
         self.agreement = Agreement(
@@ -145,23 +144,20 @@ class TrainingWorker:
             self.save()
             self.agreement.check()  # the others wait here for what may go wrong with it
             raise
-        finally:
-            with suppress(ResourceError):  # a second error: the first one is told
-                self.checkpoints.wait()
         self.save()
         self.agreement.check()
 
     def started(self) -> Training:
         """The training where its last checkpoint stood, else at its begin."""
         if self.rank == 0:
-            self.checkpoints.own(self.job.cluster.timeout_s)
+            self.folder.checkpoints.own(self.job.cluster.timeout_s)
             self.journal.begin()
         recipe = self.job.recipe
         torch.manual_seed(recipe.seed)
         model = BANet(self.job.model) if recipe.init_from is None else load_weights(Path(recipe.init_from)).train()
         model = model.to(ray.train.torch.get_device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
         training = Training(model, recipe, plan(recipe.phases, len(self.data.training_rows())))
-        state = self.checkpoints.newest(self.say if self.rank == 0 else lambda _text: None)
+        state = self.folder.checkpoints.newest(self.say if self.rank == 0 else lambda _text: None)
         if state is not None:
             try:
                 training.resume(state)
@@ -177,14 +173,13 @@ class TrainingWorker:
         """Save if it is time to, and go on if all can."""
         steps, seconds = self.training.step - self.saved, time.monotonic() - self.saved_at
         if steps and self.job.cluster.checkpoint_is_due(steps, seconds):
-            self.save(wait=False)
-        self.checkpoints.check()
+            self.save()
         self.agreement.check()
 
-    def save(self, *, wait: bool = True) -> None:
-        """Write a checkpoint; one worker does. Without `wait`, the next steps are taken meanwhile."""
+    def save(self) -> None:
+        """Write a checkpoint; one worker does."""
         if self.rank == 0:
-            self.checkpoints.save(self.training.step, self.training.state(), wait=wait)
+            self.folder.checkpoints.save(self.training.step, self.training.state())
         self.saved, self.saved_at = self.training.step, time.monotonic()
 
     def told(self) -> str | None:

@@ -17,7 +17,8 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_LOGGING_TO_A
 from prefect.states import Pending, Running
 
 from pipelines import flows
-from pipelines.flows import Outcome, ProcessGroups, judge, left_in_prefect, reproduce, train_banet
+from pipelines.dvc_runs import Outcome, ProcessGroups, judge, reproduce
+from pipelines.flows import left_in_prefect, train_banet
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # DVC's own use of pygtrie
 

@@ -3,7 +3,6 @@
 import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -77,31 +76,6 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_says_so(checkpoints: Checkpo
     assert sorted(file.suffix for file in checkpoints.folder.iterdir()) == ["", ".pt"]  # the lock, and step 5
     checkpoints.save(10, content(10))
     assert checkpoints.steps == [10, 5]
-
-
-def test_a_state_is_copied_before_it_is_written_meanwhile(checkpoints: Checkpoints) -> None:
-    weights = torch.zeros(1000)
-    checkpoints.save(5, {"weights": weights}, wait=False)
-    weights.fill_(1)  # as the next step does
-    checkpoints.wait()
-    newest = checkpoints.newest(pytest.fail)
-    assert newest is not None
-    assert newest["weights"].eq(0).all()
-
-
-def test_what_goes_wrong_meanwhile_is_told_at_the_next_look(checkpoints: Checkpoints) -> None:
-    checkpoints.save(5, content(5))
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2**13, hard))
-    try:
-        checkpoints.save(10, content(10), wait=False)
-        with pytest.raises(ResourceError, match="the checkpoint of step 5 is kept"):
-            for _ in range(1000):
-                checkpoints.check()
-                time.sleep(0.01)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    checkpoints.check()  # told once
 
 
 def test_one_process_writes_and_another_waits_for_its_end(tmp_path: Path) -> None:
