@@ -9,20 +9,14 @@ server, and PREFECT_API_AUTH_STRING with the same value for the worker and comma
 """
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-    FlowRunFilterDeploymentId,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-)
-from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture, wait
 from prefect.states import Completed, Failed
@@ -31,7 +25,8 @@ from banet.errors import ConfigError
 from pipelines.dvc_runs import ProcessGroups, experiment, reproduce
 from pipelines.graph import Graph, read_graph
 from pipelines.running import running
-from pipelines.variants import BenchmarkName, ModelName, Override, RecipeName, Seed, settings, turn
+from pipelines.turns import say_crashed, turn, under_way
+from pipelines.variants import BenchmarkName, ModelName, Override, RecipeName, Seed, settings
 from pipelines.watch import Watch
 
 REFUSED = "Refused"  # the failed state of a stage that would fail again: bad input, or an error of DVC itself
@@ -100,20 +95,22 @@ def _run_watched(stages: list[str] | None, *, force: bool, chosen: Sequence[str]
             graph = graph.upstream(stages)
     except ConfigError as error:
         return Failed(message=f"error: {error}")
-    log = get_run_logger()
     for line in _left_behind():
-        log.warning(line)
-    groups, context = ProcessGroups(), FlowRunContext.get()
+        get_run_logger().warning(line)
+    groups, context, watch = ProcessGroups(), FlowRunContext.get(), None
     run = context.flow_run if context else None
-    watch = Watch(run.id, groups.stop) if run is not None and run.deployment_id is not None else None
     try:
-        with watch.looking() if watch is not None else nullcontext():
+        with ExitStack() as stack:
+            if run is not None:
+                stack.enter_context(under_way(Path.cwd(), run.id))
+            if run is not None and run.deployment_id is not None:
+                watch = stack.enter_context(Watch(run.id, groups.stop).looking())
             if chosen:
                 name = run.name if run is not None else "variant"
                 ended = [run_experiment(name, chosen, stages or [], force=force, groups=groups, return_state=True)]
             else:
-                with turn(Path.cwd(), log.info, lambda: watch is not None and watch.ended is not None):
-                    ended = _run_all(graph, force=force, groups=groups)
+                stack.enter_context(turn(Path.cwd(), _say, lambda: watch is not None and watch.ended is not None))
+                ended = _run_all(graph, force=force, groups=groups)
     except BaseException:  # cancelled or killed: the task threads wait for their stages and would not notice
         groups.stop()
         raise
@@ -126,30 +123,16 @@ def _run_watched(stages: list[str] | None, *, force: bool, chosen: Sequence[str]
     return Completed(message=(ended[0].message or "") if chosen else f"{len(graph.stages)} stages are up to date")
 
 
+def _say(line: str) -> None:
+    get_run_logger().info(line)
+
+
 def _left_behind() -> list[str]:
-    """Say what earlier runs left: stages that still run in this checkout, and runs whose worker or machine ended."""
-    lines, context = running(Path.cwd()), FlowRunContext.get()
-    this = context.flow_run if context else None
-    if this is not None and this.deployment_id is not None:
-        with get_client(sync_client=True) as client:
-            lines += left_in_prefect(client, this)
-    return lines
-
-
-def left_in_prefect(client: SyncPrefectClient, this: FlowRun) -> list[str]:
-    """Return a line for each other run of this run's deployment, which has but one place, that seems to be running."""
-    runs = client.read_flow_runs(
-        flow_run_filter=FlowRunFilter(
-            deployment_id=FlowRunFilterDeploymentId(any_=[this.deployment_id] if this.deployment_id else []),
-            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING])),
-        )
-    )
-    return [
-        f"Prefect says that the run {run.name} is running, since {run.start_time:%Y-%m-%d %H:%M:%S %Z}, but its worker "
-        f"or machine ended, or this run would wait for it; `prefect flow-run delete {run.id}` removes it"
-        for run in runs
-        if run.id != this.id
-    ]
+    """Say what earlier runs left: stages that still run in this checkout, and runs whose machine or worker ended."""
+    if (context := FlowRunContext.get()) is None or context.flow_run is None:
+        return running(Path.cwd())
+    with get_client(sync_client=True) as client:
+        return running(Path.cwd()) + say_crashed(Path.cwd(), client)
 
 
 def _run_all(graph: Graph, *, force: bool, groups: "ProcessGroups") -> list[State[Any]]:

@@ -1,22 +1,12 @@
-"""What a flow run may choose, as Prefect's form shows it and its server checks it, and the turns of a checkout."""
+"""What a flow run may choose, as Prefect's form shows it and its server checks it."""
 
-import os
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from banet.errors import ResourceError
-from banet.files import hold
-from pipelines.running import FOLDER
-
 CONF = Path(__file__).parents[1] / "conf"
-TURN = "flow.turn"
-LOOK_S = 1.0
 
 
 def choices(group: str) -> list[str]:
@@ -51,29 +41,3 @@ def settings(
     """The same as `dvc exp run --set-param` takes it."""
     chosen = {"benchmark": benchmark, "model": model, "recipe": recipe, "recipe.seed": seed}
     return [f"{name}={value}" for name, value in chosen.items() if value is not None] + (overrides or [])
-
-
-@contextmanager
-def turn(root: Path, say: Callable[[str], None], given_up: Callable[[], bool]) -> Iterator[None]:
-    """Wait until no other run is under way in a checkout, whose files both would write.
-
-    A lock of the file system, because it ends with its process: Prefect's limits go on after a machine has died.
-    """
-    (root / FOLDER).mkdir(parents=True, exist_ok=True)
-    descriptor = None
-    while descriptor is None and not given_up():
-        try:
-            descriptor = hold(root / FOLDER / TURN, "another run is under way in this checkout, driven")
-        except ResourceError as error:
-            say(str(error))
-            say = _nothing
-            time.sleep(LOOK_S)
-    try:
-        yield
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)
-
-
-def _nothing(_: str) -> None:
-    """Say it once."""

@@ -31,12 +31,12 @@ class Watch:
         self.ended: State[None] | None = None
 
     @contextmanager
-    def looking(self) -> Iterator[None]:
+    def looking(self) -> Iterator["Watch"]:
         """Look until the block ends."""
         thread = threading.Thread(target=copy_context().run, args=(self._look,), daemon=True)  # Prefect's settings
         thread.start()
         try:
-            yield
+            yield self
         finally:
             self._done.set()
             thread.join()
