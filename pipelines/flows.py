@@ -22,6 +22,7 @@ from prefect.futures import PrefectFuture, wait
 from prefect.states import Completed, Failed
 
 from banet.errors import ConfigError
+from pipelines.artifacts import StageProgress, show_result
 from pipelines.dvc_runs import ProcessGroups, experiment, reproduce
 from pipelines.graph import Graph, read_graph
 from pipelines.running import running
@@ -120,7 +121,10 @@ def _run_watched(stages: list[str] | None, *, force: bool, chosen: Sequence[str]
         # A stage after a failed one is still pending; the failed one's line says what is wrong.
         telling = [state for state in unfinished if state.is_final()] or unfinished
         return Failed(message="; ".join(state.message or state.name or "failed" for state in telling))
-    return Completed(message=(ended[0].message or "") if chosen else f"{len(graph.stages)} stages are up to date")
+    if chosen:
+        return Completed(message=ended[0].message)
+    show_result(Path.cwd())
+    return Completed(message=f"{len(graph.stages)} stages are up to date")
 
 
 def _say(line: str) -> None:
@@ -161,7 +165,7 @@ def _is_worth_a_retry(task: object, task_run: object, state: State[Any]) -> bool
 )
 def run_stage(stage: str, *, force: bool, groups: "ProcessGroups") -> State[None]:
     """Run one stage by DVC, with its output in the run's log; the message of a failed state is the stage's own line."""
-    outcome = reproduce(stage, force=force, groups=groups, log=get_run_logger().info)
+    outcome = reproduce(stage, force=force, groups=groups, log=StageProgress(stage, get_run_logger().info))
     if outcome.succeeded:
         return Completed(message=f"{stage} is up to date")
     return Failed(name="Failed" if outcome.worth_a_retry else REFUSED, message=f"{stage}: {outcome.line}")
@@ -179,7 +183,8 @@ def run_experiment(
     name: str, chosen: Sequence[str], stages: Sequence[str], *, force: bool, groups: ProcessGroups
 ) -> State[None]:
     """Run stages with other parameters as the DVC experiment `name`, with their output in the run's log."""
-    outcome = experiment(name, chosen, stages, force=force, groups=groups, log=get_run_logger().info)
+    log = StageProgress(name, get_run_logger().info)
+    outcome = experiment(name, chosen, stages, force=force, groups=groups, log=log)
     if outcome.succeeded:
         return Completed(
             message=f"`dvc exp apply {name}` takes over the result, `dvc exp push origin {name}` shares it"
