@@ -1,0 +1,100 @@
+"""Segments of an encoded video, which outlive an interruption: packets in a file, and their times in another.
+
+No container is used: none takes every codec, and most round time stamps.
+"""
+
+import json
+from collections import deque
+from collections.abc import Iterator
+from itertools import chain, count, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from banet.files import write_atomically
+from banet.restoring.video.coding import Coding
+
+if TYPE_CHECKING:
+    import av
+    from av.video.stream import VideoStream
+
+
+def begun_segments(folder: Path, record: dict[str, Any]) -> int:
+    """Return how many segments an earlier run of the same has left; remove those of another."""
+    import av
+
+    now = json.dumps(record | {"libraries": av.library_versions}, default=str, sort_keys=True)
+    file = folder / "record.json"
+    if not file.exists() or file.read_text(encoding="utf-8") != now:
+        for left in folder.glob("*.*"):
+            left.unlink()
+        write_atomically(file, now)
+    return next(number for number in count() if not _is_whole(_index(folder, number)))
+
+
+def encode_segments(frames: "Iterator[av.VideoFrame]", folder: Path, done: int, length: int, coding: Coding) -> int:
+    """Write segments of a number of frames each; return how many there are in all."""
+    for first in frames:
+        _encode_segment(chain((first,), islice(frames, length - 1)), _index(folder, done), coding)
+        done += 1
+    return done
+
+
+def _encode_segment(frames: "Iterator[av.VideoFrame]", index: Path, coding: Coding) -> None:
+    """Encode frames so that they depend on no others; the index is written last, when the packets are complete."""
+    import av
+
+    context: Any = av.CodecContext.create(coding.encoder, "w")
+    coding.configure(context)
+    durations, packets = {}, []
+    with index.with_suffix(".bin").open("wb") as file:
+
+        def write(frame: "av.VideoFrame | None") -> None:
+            for packet in context.encode(frame):
+                file.write(packet)
+                packets.append((packet.size, packet.pts, durations.get(packet.pts, 0), packet.is_keyframe))
+
+        for frame in frames:
+            samples, durations[frame.pts] = frame.color_range, frame.duration
+            frame.pict_type = 0  # the encoder chooses
+            write(frame.reformat(format=coding.pixels, src_color_range=samples, dst_color_range=samples))
+        write(None)
+    write_atomically(index, json.dumps(packets))
+
+
+def segment_packets(folder: Path, segments: int, stream: "VideoStream", coding: Coding) -> "Iterator[av.Packet]":
+    """Yield the packets of all segments.
+
+    They are decoded at the sorted times of showing, delayed as far as their order needs.
+    """
+    import av
+
+    indices = [_index(folder, number) for number in range(segments)]
+    delay, begin, step = 0, 0, 1
+    for number, index in enumerate(indices):
+        times = [pts for _, pts, *_ in json.loads(index.read_text())]
+        order = sorted(times)
+        ranks = {pts: rank for rank, pts in enumerate(order)}
+        delay = max(delay, *(i - ranks[pts] for i, pts in enumerate(times)))
+        if not number:
+            begin, step = order[0], (order[1] - order[0] if len(order) > 1 else 1)
+    decoding = deque(begin - step * i for i in range(delay, 0, -1))
+    for index in indices:
+        entries = json.loads(index.read_text())
+        decoding.extend(sorted(pts for _, pts, *_ in entries))
+        with index.with_suffix(".bin").open("rb") as file:
+            for size, pts, duration, is_keyframe in entries:
+                packet: Any = av.Packet(file.read(size))
+                packet.pts, packet.dts, packet.duration = pts, decoding.popleft(), duration
+                packet.time_base, packet.is_keyframe, packet.stream = coding.time_base, is_keyframe, stream
+                yield packet
+
+
+def _is_whole(index: Path) -> bool:
+    packets = index.with_suffix(".bin")
+    if not index.exists() or not packets.exists():
+        return False
+    return sum(size for size, *_ in json.loads(index.read_text())) == packets.stat().st_size
+
+
+def _index(folder: Path, number: int) -> Path:
+    return folder / f"{number:06}.packets.json"
