@@ -10,7 +10,7 @@ import numpy as np
 
 from banet.data.images.video import ffmpeg_errors, first_error
 from banet.errors import ConfigError
-from banet.restoring.video.frames import planar_format, sample_range
+from banet.restoring.video.frames import planar_format
 
 if TYPE_CHECKING:
     import av
@@ -40,7 +40,10 @@ OPTIONS = {  # of a quality at which nothing of the restored detail is seen to b
 }
 QUALITIES = {"crf": {}, "cq": {"rc": "vbr", "b": "0"}, "qp": {}}  # options of encoders that say so, and what they need
 SHARPER = 2  # times the bit rate of the source, for encoders without such an option
+WITHOUT = {"avi": {"bf": "0"}}  # it holds no times of showing, so frames must come in order
 X265_SMALLEST = 64  # pixels: it crashes below
+TURN = "DISPLAYMATRIX"  # side data
+TAGS = {"color_range": 0, "color_primaries": 2, "color_trc": 2, "colorspace": 2}  # of colours, and if not said
 TURNING = {"mp4", "mov", "ipod", "3gp", "3g2", "f4v", "psp", "matroska", "webm"}  # containers that hold a rotation
 
 
@@ -73,6 +76,15 @@ class Coding:
         context.flags |= Flags.global_header
         context.options = dict(self.options)
 
+    def converted(self, frame: "av.VideoFrame") -> "av.VideoFrame":
+        """Return the frame in the format of the encoder."""
+        return frame.reformat(
+            format=self.pixels,
+            src_color_range=frame.color_range,
+            dst_color_range=self.colours["color_range"],
+            dst_colorspace=self.colours["colorspace"],
+        )
+
     def add_to(self, out: "OutputContainer") -> "VideoStream":
         """Add the stream to a container."""
         stream: Any = out.add_stream(self.encoder, self.rate)
@@ -99,13 +111,15 @@ def choose_coding(
     Raises:
         ConfigError: there is no such encoder, or it cannot encode this.
     """
+    from av.codec.codec import PixFmtLoss
+
     with _opened(container) as out:
         usual = ENCODERS.get(out.default_video_codec, USUAL)
     names = dict.fromkeys((ENCODERS.get(stream.codec.canonical_name, USUAL), USUAL, usual, "libsvtav1", "libvpx-vp9"))
-    found: tuple[Coding, PixFmtLoss] | None = None
-    faults = {}
+    found: tuple[Coding, str] | None = None
+    faults: dict[str, str] = {}
     for name in (encoder,) if encoder else names:
-        options = _options(name, crf, 2 * (stream.bit_rate or 0))
+        options = _options(name, crf, SHARPER * (stream.bit_rate or 0)) | WITHOUT.get(container, {})
         for pixels, loss in _formats(name, planar_format(frame.format)):
             coding = Coding(
                 encoder=name,
@@ -116,22 +130,22 @@ def choose_coding(
                 rate=stream.average_rate or Fraction(25),
                 time_base=stream.time_base or Fraction(1, 90000),
                 aspect=stream.sample_aspect_ratio,
-                colours=_colours(frame),
+                colours=_colours(frame, pixels),
                 matrix=_matrix(frame),
             )
             fault = _refused(coding, container)
             if not fault:
-                if not loss:
+                if not loss & ~PixFmtLoss.COLORSPACE:
                     return coding, ""
-                found = found or (coding, loss)
+                what = str((loss & ~PixFmtLoss.COLORSPACE).name).lower().replace("|", " and ")
+                found = found or (coding, f"less {what}, as {name} takes {pixels} at best")
                 break
             faults.setdefault(name, fault)
     if found is None:
         name, fault = next(iter(faults.items()))
         remedy = "choose another, or leave --encoder out" if encoder else "write .mkv or .mp4, or choose an --encoder"
         raise ConfigError(f"the encoder {name} cannot write this video into {container} here ({fault}): {remedy}")
-    coding, loss = found
-    return coding, f"{str(loss.name).lower().replace('|', ' and ')} is lost: {coding.encoder} takes {coding.pixels}"
+    return found
 
 
 def _opened(container: str) -> "OutputContainer":
@@ -192,17 +206,17 @@ def _refused(coding: Coding, container: str) -> str:
     return ""
 
 
-def _colours(frame: "av.VideoFrame") -> dict[str, int]:
-    return {
-        "color_range": sample_range(frame),
-        "color_primaries": frame.color_primaries,
-        "color_trc": frame.color_trc,
-        "colorspace": frame.colorspace,
-    }
+def _colours(frame: "av.VideoFrame", pixels: str) -> dict[str, int]:
+    """Return the tags of a frame, or others where samples change between RGB and YUV."""
+    import av
+
+    tags = {name: getattr(frame, name) for name in TAGS}
+    to_rgb = av.VideoFormat(pixels).is_rgb
+    if to_rgb == frame.format.is_rgb:
+        return tags
+    return tags | ({"colorspace": 0, "color_range": 2} if to_rgb else {"colorspace": 1, "color_range": 1})
 
 
 def _matrix(frame: "av.VideoFrame") -> list[int]:
-    for data in frame.side_data:  # type: ignore[attr-defined]
-        if data.type.name == "DISPLAYMATRIX":
-            return [int(number) for number in np.frombuffer(data, np.int32)]
-    return []
+    side: Any = frame.side_data
+    return next(([int(n) for n in np.frombuffer(data, np.int32)] for data in side if data.type.name == TURN), [])

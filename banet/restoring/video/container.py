@@ -1,6 +1,7 @@
 """The container of a restored video: the restored stream, and copies of all that came with it."""
 
 import heapq
+import math
 from collections.abc import Collection, Iterator
 from io import BytesIO
 from pathlib import Path
@@ -14,10 +15,13 @@ from banet.restoring.video.segments import segment_packets
 
 if TYPE_CHECKING:
     import av
-    from av.container import InputContainer
+    from av.container import InputContainer, OutputContainer
     from av.stream import Stream
     from av.video.stream import VideoStream
 
+    NumberedPacket = tuple[int, av.Packet[Any]]  # with the index of its stream in the source
+
+MOST_TICKS = 2**31  # a second
 OF_THE_OLD = {
     *("duration", "encoder", "bps", "number_of_frames", "number_of_bytes"),
     *("major_brand", "minor_version", "compatible_brands"),
@@ -75,7 +79,7 @@ def join(
     import av
     from av.stream import Discard
 
-    with open_video(source) as container, av.open(str(whole), "w") as out:
+    with open_video(source) as container, _written(whole, container, coding) as out:
         out.metadata.update(_kept(container.metadata))
         out.set_chapters(container.chapters())
         written: dict[int, Any] = {}
@@ -91,18 +95,41 @@ def join(
             written[stream.index].disposition = stream.disposition
         restored = segment_packets(folder, segments, written[chosen], coding)
         copied = _copied(container, {index: written[index] for index in others})
-        for packet in heapq.merge(restored, copied, key=_seconds):
-            out.mux(packet)
+        number = chosen
+        try:
+            for numbered in heapq.merge(((chosen, packet) for packet in restored), copied, key=_seconds):
+                number = numbered[0]
+                out.mux(numbered[1])
+        except OSError:
+            raise
+        except av.FFmpegError as error:
+            raise ConfigError(
+                f"{source}: stream {number} cannot be copied ({error.strerror}): leave it out with --drop {number}; "
+                "the frames that are restored are kept"
+            ) from None
 
 
-def _copied(container: "InputContainer", written: "dict[int, Stream]") -> "Iterator[av.Packet]":
+def _written(path: Path, source: "InputContainer", coding: Coding) -> "OutputContainer":
+    """Open the output; an .mp4 or .mov with exact beginnings of streams, and all kinds of metadata."""
+    import av
+
+    bases = [stream.time_base.denominator for stream in source.streams if stream.time_base]
+    scale = math.lcm(coding.time_base.denominator, *bases)
+    options = {"movie_timescale": str(scale if scale < MOST_TICKS else coding.time_base.denominator)}
+    if any(key.startswith("com.") for key in source.metadata):  # of telephones: place, make, model
+        options["movflags"] = "use_metadata_tags"
+    return av.open(str(path), "w", container_options=options)
+
+
+def _copied(container: "InputContainer", written: "dict[int, Stream]") -> "Iterator[NumberedPacket]":
     for packet in container.demux([container.streams[index] for index in written]) if written else ():
         if packet.size and (packet.dts is not None or packet.pts is not None):
-            packet.stream = written[packet.stream_index]
-            yield packet
+            number, packet.stream = packet.stream_index, written[packet.stream_index]
+            yield number, packet
 
 
-def _seconds(packet: "av.Packet") -> float:
+def _seconds(numbered: "NumberedPacket") -> float:
+    packet = numbered[1]
     time = packet.pts if packet.dts is None else packet.dts
     return float((time or 0) * packet.time_base)
 

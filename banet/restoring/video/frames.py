@@ -8,7 +8,7 @@ Shapes: ``B`` batch, always 1, ``C`` channels, ``H`` rows, ``W`` columns; chroma
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -162,11 +162,11 @@ def _with_planes(frame: "av.VideoFrame") -> "av.VideoFrame":
     return converted
 
 
-def _plane(frame: "av.VideoFrame", number: int) -> npt.NDArray[np.uint8 | np.uint16]:
-    plane = frame.planes[number]
-    kind = np.uint8 if max(part.bits for part in frame.format.components) == 8 else np.uint16
-    rows = np.frombuffer(plane, kind).reshape(plane.height, -1)
-    return rows[:, : plane.width]
+def _plane(frame: "av.VideoFrame", number: int) -> npt.NDArray[Any]:
+    """Return the samples of one plane, (H, W), to read and write."""
+    plane: Any = frame.planes[number]  # a buffer, which its types do not say
+    kind = np.uint8 if frame.format.components[0].bits == 8 else np.uint16
+    return np.frombuffer(plane, kind).reshape(plane.height, -1)[:, : plane.width]
 
 
 def _colours(frame: "av.VideoFrame") -> _Colours:

@@ -3,13 +3,13 @@
 import os
 import shutil
 from collections import deque
-from collections.abc import Collection, Generator, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import torch
 
@@ -22,8 +22,8 @@ from banet.data.images.video import (
 )
 from banet.errors import DataError
 from banet.files import hold, sha256_of, writing_to
-from banet.progress import OnProgress
-from banet.restoring.video.coding import choose_coding
+from banet.progress import OnProgress, say
+from banet.restoring.video.coding import TAGS, choose_coding
 from banet.restoring.video.container import copied_streams, join
 from banet.restoring.video.frames import Restore, require_supported, restore_frame
 from banet.restoring.video.segments import begun_segments, encode_segments
@@ -81,43 +81,66 @@ def restore_video(
         ConfigError: the encoder or the container cannot take it.
         ResourceError: the disk is full, or another run writes this target.
     """
-    container_name = _require_target(source, target)
-    folder = target.with_name(f".{target.name}.segments")
-    with open_video(source) as container:
-        stream = shown_stream(container, source)
-        if missing := beyond_the_end(container, stream, source):
-            raise DataError(f"{source} is damaged: it ends before the data of {missing} frames: copy it again")
+    name = _require_target(source, target)
+    number = _require_readable(source)
+    with _folder_beside(target, source) as folder, open_video(source) as container:
+        stream = cast("VideoStream", container.streams[number])
         frames = _steady(read_frames(container, stream, source), stream, source)
         if (first := next(frames, None)) is None:
             raise DataError(f"{source} shows no frame: name another video")
-        coding, lost = choose_coding(stream, first, container_name, encoder=encoder, crf=crf)
-        others = copied_streams(container, stream, container_name, drop, source)
-        try:
-            folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise DataError(f"{target} cannot be written ({error.strerror}): choose another folder") from None
-        lock = hold(folder / "lock", f"{target} is being written")
-        note = f": {source} is gone on with after the frames that are restored"
-        try:
-            with writing_to(folder, note):
-                length = max(FEWEST, min(MOST, round(SECONDS * coding.rate)))
-                record = {"source": sha256_of(source), "identity": identity, "length": length, **asdict(coding)}
-                done = begun_segments(folder, record)
-                total = stream.frames or int((container.duration or 0) / 1e6 * coding.rate) or None
-                todo = islice(chain((first,), frames), done * length, None)
-                restored = _reported(todo, done * length, total, restore, device or torch.device("cpu"), on_progress)
-                with closing(ahead(restored, AHEAD)) as ready:
-                    segments = encode_segments(ready, folder, done, length, coding)
-                whole = folder / f"joined{target.suffix}"
-                join(source, stream.index, others, folder, segments, coding, whole)
-                whole.replace(target)
-        except DataError:
-            shutil.rmtree(folder)  # what is restored of a damaged video is of no use
-            raise
-        finally:
-            os.close(lock)
-    shutil.rmtree(folder)
+        coding, lost = choose_coding(stream, first, name, encoder=encoder, crf=crf)
+        others = copied_streams(container, stream, name, drop, source)
+        length = max(FEWEST, min(MOST, round(SECONDS * coding.rate)))
+        record = {"source": sha256_of(source), "identity": identity, "length": length, **asdict(coding)}
+        segments = begun_segments(folder, record)
+        if done := segments * length:
+            say(f"{source}: {done} frames are restored already")
+        total = stream.frames or int((container.duration or 0) / 1e6 * coding.rate) or None
+        todo = islice(chain((first,), frames), done, None)
+        restored = _restored(todo, restore, device or torch.device("cpu"), lambda new: on_progress(done + new, total))
+        with closing(ahead(restored, AHEAD)) as ready:
+            segments = encode_segments(ready, folder, segments, length, coding)
+        whole = folder / f"joined{target.suffix}"
+        join(source, stream.index, others, folder, segments, coding, whole)
+        whole.replace(target)
     return "; ".join(part for part in (f"{coding.encoder}, {coding.pixels}", lost) if part)
+
+
+@contextmanager
+def _folder_beside(target: Path, source: Path) -> Iterator[Path]:
+    """Yield the folder for segments, held against other runs; it is kept if the work can go on later."""
+    folder = target.with_name(f".{target.name}.segments")
+    try:
+        folder.mkdir(exist_ok=True)
+        lock = hold(folder / "lock", f"{target} is being written")
+    except OSError as error:
+        raise DataError(f"{target} cannot be written ({error.strerror}): choose another folder") from None
+    try:
+        with writing_to(folder, f"; {source} then goes on after the frames that are restored"):
+            yield folder
+        shutil.rmtree(folder)
+    except DataError:
+        shutil.rmtree(folder)  # what is restored of a damaged video is of no use
+        raise
+    finally:
+        if not any(folder.glob("*.bin")):
+            shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _require_readable(path: Path) -> int:
+    """Check what the decoder would say late or not clearly; return the index of the stream that players show."""
+    with open_video(path) as container:
+        stream = shown_stream(container, path)
+        if container.format.name.endswith("_pipe") or container.format.name in ("image2", "gif", "apng"):
+            raise DataError(f"{path} is a picture: give it an ending that says so, as .jpg")
+        if stream.codec_context is None:
+            raise DataError(f"{path} has a codec that FFmpeg cannot decode here: convert it to H.264 first")
+        if missing := beyond_the_end(container, stream, path):
+            raise DataError(f"{path} is damaged: it ends before the data of {missing} frames: copy it again")
+        if any(packet.has_sidedata("encryption_info") for packet in islice(container.demux(stream), 1)):
+            raise DataError(f"{path} is encrypted: decrypt it first")
+        return stream.index
 
 
 def _require_target(source: Path, target: Path) -> str:
@@ -145,8 +168,12 @@ def _steady(
 ) -> "Iterator[av.VideoFrame]":
     """Yield frames that are all of one kind, with time stamps that rise."""
     first = last = None
+    said = {name: getattr(stream.codec_context, name) for name in TAGS}  # by the container; decoding forgets them
     usual = round(1 / (stream.average_rate or 25) / (stream.time_base or 1)) or 1
     for number, (frame, _) in enumerate(frames, 1):
+        for name, unsaid in TAGS.items():
+            if getattr(frame, name) == unsaid:
+                setattr(frame, name, said[name])
         kind = frame.height, frame.width, frame.format.name, frame.colorspace, frame.interlaced_frame
         if first is None:
             require_supported(frame, path)
@@ -156,6 +183,7 @@ def _steady(
         if last is not None and (frame.pts is None or frame.pts <= last):
             frame.pts = last + usual
         last = frame.pts = frame.pts or 0
+        frame.duration = frame.duration or usual
         frame.time_base = stream.time_base
         yield frame
 
@@ -174,16 +202,11 @@ def ahead(items: Iterator[T], most: int) -> Generator[T]:
         getattr(items, "close", bool)()  # ends the threads behind a generator
 
 
-def _reported(
-    frames: "Iterator[av.VideoFrame]",
-    done: int,
-    total: int | None,
-    restore: Restore,
-    device: torch.device,
-    on_progress: OnProgress,
+def _restored(
+    frames: "Iterator[av.VideoFrame]", restore: Restore, device: torch.device, on_progress: Callable[[int], None]
 ) -> "Iterator[av.VideoFrame]":
-    on_progress(done, total)
+    on_progress(0)
     with closing(ahead(frames, AHEAD)) as decoded:
-        for number, frame in enumerate(decoded, done + 1):
+        for number, frame in enumerate(decoded, 1):
             yield restore_frame(frame, restore, device)
-            on_progress(number, total)
+            on_progress(number)

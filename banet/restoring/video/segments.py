@@ -4,11 +4,12 @@ No container is used: none takes every codec, and most round time stamps.
 """
 
 import json
-from collections import deque
 from collections.abc import Iterator
 from itertools import chain, count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from banet.files import write_atomically
 from banet.restoring.video.coding import Coding
@@ -45,23 +46,26 @@ def _encode_segment(frames: "Iterator[av.VideoFrame]", index: Path, coding: Codi
 
     context: Any = av.CodecContext.create(coding.encoder, "w")
     coding.configure(context)
-    durations, packets = {}, []
+    packets: list[tuple[int, int, bool]] = []
+    end = 0
     with index.with_suffix(".bin").open("wb") as file:
 
         def write(frame: "av.VideoFrame | None") -> None:
             for packet in context.encode(frame):
                 file.write(packet)
-                packets.append((packet.size, packet.pts, durations.get(packet.pts, 0), packet.is_keyframe))
+                packets.append((packet.size, packet.pts, packet.is_keyframe))
 
         for frame in frames:
-            samples, durations[frame.pts] = frame.color_range, frame.duration
             frame.pict_type = 0  # the encoder chooses
-            write(frame.reformat(format=coding.pixels, src_color_range=samples, dst_color_range=samples))
+            end = (frame.pts or 0) + frame.duration
+            write(coding.converted(frame))
         write(None)
-    write_atomically(index, json.dumps(packets))
+    write_atomically(index, json.dumps({"packets": packets, "end": end}))
 
 
-def segment_packets(folder: Path, segments: int, stream: "VideoStream", coding: Coding) -> "Iterator[av.Packet]":
+def segment_packets(
+    folder: Path, segments: int, stream: "VideoStream", coding: Coding
+) -> "Iterator[av.Packet[VideoStream]]":
     """Yield the packets of all segments.
 
     They are decoded at the sorted times of showing, delayed as far as their order needs.
@@ -69,22 +73,18 @@ def segment_packets(folder: Path, segments: int, stream: "VideoStream", coding: 
     import av
 
     indices = [_index(folder, number) for number in range(segments)]
-    delay, begin, step = 0, 0, 1
-    for number, index in enumerate(indices):
-        times = [pts for _, pts, *_ in json.loads(index.read_text())]
-        order = sorted(times)
-        ranks = {pts: rank for rank, pts in enumerate(order)}
-        delay = max(delay, *(i - ranks[pts] for i, pts in enumerate(times)))
-        if not number:
-            begin, step = order[0], (order[1] - order[0] if len(order) > 1 else 1)
-    decoding = deque(begin - step * i for i in range(delay, 0, -1))
-    for index in indices:
-        entries = json.loads(index.read_text())
-        decoding.extend(sorted(pts for _, pts, *_ in entries))
+    orders = [np.array([pts for _, pts, _ in _read(index)["packets"]]) for index in indices]
+    delay = max(int((np.arange(len(order)) - order.argsort().argsort()).max()) for order in orders)
+    shown = np.sort(np.concatenate(orders))
+    lasting = np.diff(shown, append=_read(indices[-1])["end"])
+    early = shown[0] - lasting[0] * np.arange(delay, 0, -1)
+    decoded = iter(np.concatenate((early, shown)).tolist())
+    for index, order in zip(indices, orders, strict=True):
+        places = np.searchsorted(shown, order)
         with index.with_suffix(".bin").open("rb") as file:
-            for size, pts, duration, is_keyframe in entries:
+            for (size, pts, is_keyframe), place in zip(_read(index)["packets"], places, strict=True):
                 packet: Any = av.Packet(file.read(size))
-                packet.pts, packet.dts, packet.duration = pts, decoding.popleft(), duration
+                packet.pts, packet.dts, packet.duration = pts, next(decoded), int(lasting[place])
                 packet.time_base, packet.is_keyframe, packet.stream = coding.time_base, is_keyframe, stream
                 yield packet
 
@@ -93,8 +93,13 @@ def _is_whole(index: Path) -> bool:
     packets = index.with_suffix(".bin")
     if not index.exists() or not packets.exists():
         return False
-    return sum(size for size, *_ in json.loads(index.read_text())) == packets.stat().st_size
+    size = sum(size for size, *_ in _read(index)["packets"])
+    return bool(size == packets.stat().st_size)
+
+
+def _read(index: Path) -> Any:  # noqa: ANN401 - as _encode_segment writes it
+    return json.loads(index.read_text())
 
 
 def _index(folder: Path, number: int) -> Path:
-    return folder / f"{number:06}.packets.json"
+    return folder / f"{number:06}.json"
