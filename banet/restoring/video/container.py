@@ -91,7 +91,8 @@ def join(
             else:
                 stream.discard = Discard.all
                 continue
-            written[stream.index].metadata.update(_kept(stream.metadata))
+            named = {"title": stream.metadata["name"]} if "name" in stream.metadata else {}  # of a track in .mp4
+            written[stream.index].metadata.update(_kept(stream.metadata) | named)
             written[stream.index].disposition = stream.disposition
         restored = segment_packets(folder, segments, written[chosen], coding)
         copied = _copied(container, {index: written[index] for index in others})
@@ -123,7 +124,9 @@ def _written(path: Path, source: "InputContainer", coding: Coding) -> "OutputCon
 
 def _copied(container: "InputContainer", written: "dict[int, Stream]") -> "Iterator[NumberedPacket]":
     for packet in container.demux([container.streams[index] for index in written]) if written else ():
-        if packet.size and (packet.dts is not None or packet.pts is not None):
+        if packet.size:
+            if packet.dts is None and packet.pts is None:  # a cover picture
+                packet.pts = packet.dts = 0
             number, packet.stream = packet.stream_index, written[packet.stream_index]
             yield number, packet
 
