@@ -3,10 +3,10 @@
     python benchmarks/video.py
 
 The clip is generated: 360x640, H.264, 8 bits. `time` runs banet_mini with random weights over 24 frames in turns with
-`banet deblur`'s pipe over a clip of the same frames, three rounds, the first of which warms up. On a machine with
-other load the ratio of CPU time says more than the ratio by the clock. `memory` runs clips of 50 and 200 frames, each in
-a process of its own, with a network that changes nothing; so does `lost`, which compares samples. A GPU is used if there
-is one. Writes `results/video.json`; about 5 minutes on 2 cores.
+the pipe of `banet deblur` over a clip of as many, in three rounds after one that warms up. On a machine with other load
+the ratio of CPU time says more than the ratio by the clock. `memory` runs clips of 50 and 200 frames, each in a process
+of its own, with a network that changes nothing; so does `lost`, which compares samples. A GPU is used if there is one.
+Writes `results/video.json`; about 5 minutes on 2 cores.
 """
 
 import datetime

@@ -36,6 +36,9 @@ def copied_streams(
     Raises:
         ConfigError: the container cannot hold one, or one to drop is not there.
     """
+    for index in drop:
+        if index == stream.index or index >= len(container.streams):
+            raise ConfigError(f"--drop {index}: {path} has no such stream beside the video, which is {stream.index}")
     copied = []
     for other in container.streams:
         if other.index == stream.index or other.index in drop:
@@ -52,9 +55,6 @@ def copied_streams(
                 f"{path}: stream {other.index} ({kind}) does not fit into {name} ({fault}): "
                 f"write .mkv, or leave it out with --drop {other.index}"
             )
-    for index in drop:
-        if index == stream.index or index >= len(container.streams):
-            raise ConfigError(f"--drop {index}: {path} has no such stream beside the video, which is {stream.index}")
     return copied
 
 

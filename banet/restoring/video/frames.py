@@ -175,7 +175,8 @@ def _colours(frame: "av.VideoFrame") -> _Colours:
     if matrix in UNSAID:
         matrix = 1 if min(frame.height, frame.width) > LARGEST_SD else 5
     step, top = 1 << (bits - 8), (1 << bits) - 1
-    full = frame.color_range == FULL_RANGE
+    grey = len(frame.format.components) == 1
+    full = frame.color_range == FULL_RANGE or (grey and not frame.color_range)  # as FFmpeg assumes
     luma, chroma = ((0, top), top) if full else ((16 * step, 219 * step), 224 * step)
     return _Colours(bits, RED_AND_BLUE[matrix], luma, chroma)
 

@@ -35,26 +35,40 @@ def frame_of(pixels: str, *, size: tuple[int, int] = (33, 47), matrix: int = 1, 
 )
 def test_a_network_that_changes_nothing_gives_back_every_sample(pixels: str) -> None:
     full = 2 if pixels.startswith("yuvj") else 1
-    frame = frame_of(pixels, samples=full)
+    size = (34, 48) if pixels == "p010le" else (33, 47)  # FFmpeg drops a column of it on the way back
+    frame = frame_of(pixels, samples=full, size=size)
     restored = restore_frame(frame, lambda x: x, CPU)
     same = restored.reformat(format=pixels, src_color_range=full, dst_color_range=full)
     for before, after in zip(samples_of(frame), samples_of(same), strict=True):
         np.testing.assert_array_equal(before, after)
-    assert (restored.pts, restored.height, restored.width) == (7, 33, 47)
+    assert (restored.pts, restored.height, restored.width) == (7, *size)
     assert restored.format.components[0].bits == frame.format.components[0].bits
 
 
 @pytest.mark.parametrize("matrix", [1, 5, 9])
 @pytest.mark.parametrize("samples", [1, 2])
-@pytest.mark.parametrize("pixels", ["yuv420p", "yuv422p10le", "yuv444p"])
+@pytest.mark.parametrize("pixels", ["yuv444p", "yuv444p10le", "yuv444p16le"])
 def test_the_network_sees_the_colours_that_ffmpeg_shows(pixels: str, samples: int, matrix: int) -> None:
     seen: list[Tensor] = []
     frame = frame_of(pixels, matrix=matrix, samples=samples, size=(64, 96))
     restore_frame(frame, lambda x: seen.append(x) or x, CPU)  # type: ignore[func-returns-value]
     expected = frame.reformat(format="rgb48le", interpolation=EXACT).to_ndarray().astype(np.float64) / 65535
     difference = np.abs(seen[0][0].permute(1, 2, 0).numpy() - expected)
-    assert difference.mean() < 1 / 255
-    assert difference[2:-2, 2:-2].max() < 6 / 255
+    assert difference.max() < 1 / 255
+
+
+@pytest.mark.parametrize(("pixels", "across"), [("yuv420p", 2), ("yuv422p", 2), ("yuv411p", 4)])
+def test_chroma_lies_on_every_second_or_fourth_column(pixels: str, across: int) -> None:
+    seen: list[Tensor] = []
+    ramp = np.arange(64, 192, 2, dtype=np.uint8)
+    for name, step in (("yuv444p", 1), (pixels, across)):
+        frame = av.VideoFrame(64, 16, name)
+        for plane, values in zip(frame.planes, (ramp, ramp[::step], 255 - ramp[::step]), strict=True):
+            rows: Any = np.frombuffer(plane, np.uint8).reshape(plane.height, -1)  # type: ignore[call-overload]
+            rows[:, : plane.width] = values
+        restore_frame(frame, lambda x: seen.append(x) or x, CPU)  # type: ignore[func-returns-value]
+    fine, coarse = (x[..., : 64 - across] for x in seen)
+    torch.testing.assert_close(coarse, fine, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("matrix", [1, 5, 9])
