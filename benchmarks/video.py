@@ -64,11 +64,13 @@ def ratio(folder: Path) -> Result:
             for _ in range(FRAMES):
                 restore(frame)
 
+    def piped() -> None:
+        restore_video(restore, source, folder / "out.mp4", identity="", device=device)
+
     alone_s, pipe_s = [], []
-    for number in range(ROUNDS + 1):
+    for _ in range(ROUNDS + 1):
         alone_s.append(timed(alone, device))
-        target = folder / f"{number}.mp4"
-        pipe_s.append(timed(lambda to=target: restore_video(restore, source, to, identity="", device=device), device))
+        pipe_s.append(timed(piped, device))
     pairs = list(zip(alone_s, pipe_s, strict=True))[1:]
     return {
         "frames": FRAMES,

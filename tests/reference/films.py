@@ -29,7 +29,7 @@ def scene(number: int, height: int, width: int) -> npt.NDArray[np.uint8]:
     red = 127 + 100 * np.sin((columns + 2 * number) / 9) + 20 * np.cos(rows / 7)
     green = 127 + 100 * np.cos((rows + number) / 11)
     blue = 127 + 90 * np.sin((rows + columns - 3 * number) / 13)
-    return np.clip(np.stack([red, green, blue], -1), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.stack([red, green, blue], -1), 0, 255), dtype=np.uint8)
 
 
 def film(
@@ -106,7 +106,7 @@ def shown(path: Path) -> list[av.VideoFrame]:
 
 def times_of(path: Path) -> list[Fraction]:
     """When frames are shown, seconds."""
-    return [(frame.pts or 0) * (frame.time_base or 0) for frame in shown(path)]
+    return [(frame.pts or 0) * (frame.time_base or Fraction(0)) for frame in shown(path)]
 
 
 def psnr_of(one: Path, other: Path) -> float:
