@@ -113,39 +113,52 @@ def choose_coding(
     """
     from av.codec.codec import PixFmtLoss
 
-    with _opened(container) as out:
-        usual = ENCODERS.get(out.default_video_codec, USUAL)
-    names = dict.fromkeys((ENCODERS.get(stream.codec.canonical_name, USUAL), USUAL, usual, "libsvtav1", "libvpx-vp9"))
+    bit_rate = stream.bit_rate or getattr(stream.container, "bit_rate", 0)
     found: tuple[Coding, str] | None = None
     faults: dict[str, str] = {}
-    for name in (encoder,) if encoder else names:
-        options = _options(name, crf, SHARPER * (stream.bit_rate or 0)) | WITHOUT.get(container, {})
+    for name in (encoder,) if encoder else _usual_encoders(stream, container):
+        options = _options(name, crf, SHARPER * bit_rate) | WITHOUT.get(container, {})
         for pixels, loss in _formats(name, planar_format(frame.format)):
-            coding = Coding(
-                encoder=name,
-                pixels=pixels,
-                options=options,
-                height=frame.height,
-                width=frame.width,
-                rate=stream.average_rate or Fraction(25),
-                time_base=stream.time_base or Fraction(1, 90000),
-                aspect=stream.sample_aspect_ratio,
-                colours=_colours(frame, pixels),
-                matrix=_matrix(frame),
-            )
-            fault = _refused(coding, container)
-            if not fault:
-                if not loss & ~PixFmtLoss.COLORSPACE:
-                    return coding, ""
-                what = str((loss & ~PixFmtLoss.COLORSPACE).name).lower().replace("|", " and ")
-                found = found or (coding, f"less {what}, as {name} takes {pixels} at best")
-                break
-            faults.setdefault(name, fault)
+            coding = _coding(stream, frame, name, pixels, options)
+            if fault := _refused(coding, container):
+                faults.setdefault(name, fault)
+                continue
+            if not loss & ~PixFmtLoss.COLORSPACE:
+                return coding, ""
+            what = str((loss & ~PixFmtLoss.COLORSPACE).name).lower().replace("|", " and ")
+            found = found or (coding, f"less {what}, as {name} takes {pixels} at best")
+            break
     if found is None:
         name, fault = next(iter(faults.items()))
         remedy = "choose another, or leave --encoder out" if encoder else "write .mkv or .mp4, or choose an --encoder"
         raise ConfigError(f"the encoder {name} cannot write this video into {container} here ({fault}): {remedy}")
     return found
+
+
+def _usual_encoders(stream: "VideoStream", container: str) -> list[str]:
+    """Return the encoders that are there of those to try, the best first."""
+    import av
+
+    with _opened(container) as out:
+        of_container = ENCODERS.get(out.default_video_codec, USUAL)
+    own = ENCODERS.get(stream.codec.canonical_name, USUAL)
+    names = dict.fromkeys((own, USUAL, of_container, "libsvtav1", "libvpx-vp9"))
+    return [name for name in names if name in av.codecs_available]
+
+
+def _coding(stream: "VideoStream", frame: "av.VideoFrame", name: str, pixels: str, options: dict[str, str]) -> Coding:
+    return Coding(
+        encoder=name,
+        pixels=pixels,
+        options=options,
+        height=frame.height,
+        width=frame.width,
+        rate=stream.average_rate or Fraction(25),
+        time_base=stream.time_base or Fraction(1, 90000),
+        aspect=stream.sample_aspect_ratio,
+        colours=_colours(frame, pixels),
+        matrix=_matrix(frame),
+    )
 
 
 def _opened(container: str) -> "OutputContainer":
