@@ -27,7 +27,7 @@ import torch
 from latency import commit, network, spread
 
 from banet.inference import fastest_device
-from banet.restoring.video.frames import Restore, by_network
+from banet.restoring.video.frame import Restore, by_network
 from banet.restoring.video.restore import restore_video
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/reference"))

@@ -126,7 +126,7 @@ def _video(
     from banet.memory import enough_memory
     from banet.model.network import with_local_strips
     from banet.progress import ProgressBar
-    from banet.restoring.video.frames import by_network, network_identity
+    from banet.restoring.video.frame import by_network, network_identity
     from banet.restoring.video.restore import restore_video
 
     network, source = load_source(model)

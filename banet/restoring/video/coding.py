@@ -10,7 +10,7 @@ import numpy as np
 
 from banet.data.images.video import ffmpeg_errors, first_error
 from banet.errors import ConfigError
-from banet.restoring.video.frames import planar_format
+from banet.restoring.video.frame import planar_format
 
 if TYPE_CHECKING:
     import av
@@ -113,7 +113,7 @@ def choose_coding(
     """
     from av.codec.codec import PixFmtLoss
 
-    bit_rate = stream.bit_rate or getattr(stream.container, "bit_rate", 0)
+    bit_rate = int(stream.bit_rate or getattr(stream.container, "bit_rate", 0) or 0)
     found: tuple[Coding, str] | None = None
     faults: dict[str, str] = {}
     for name in (encoder,) if encoder else _usual_encoders(stream, container):

@@ -25,7 +25,7 @@ from banet.files import hold, sha256_of, writing_to
 from banet.progress import OnProgress, say
 from banet.restoring.video.coding import TAGS, choose_coding
 from banet.restoring.video.container import copied_streams, join
-from banet.restoring.video.frames import Restore, require_supported, restore_frame
+from banet.restoring.video.frame import Restore, require_supported, restore_frame
 from banet.restoring.video.segments import begun_segments, encode_segments
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from banet.model.network import BANet
 from banet.model.network_config import BANetConfig
-from banet.restoring.video.frames import by_network, network_identity, restore_frame
+from banet.restoring.video.frame import by_network, network_identity, restore_frame
 
 CPU = torch.device("cpu")
 EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
