@@ -31,7 +31,7 @@ def restored(source: Path, name: str, **options: Any) -> Path:  # noqa: ANN401
 
 
 def refused(source: Path, name: str, kind: type[BanetError] = DataError, **options: Any) -> str:  # noqa: ANN401
-    target = source.with_name(name)
+    target = source.parent / name
     with pytest.raises(kind) as caught:
         restore_video(unchanged, source, target, identity="unchanged", **options)
     assert "\n" not in str(caught.value)
