@@ -66,7 +66,7 @@ OWNERS = {  # files, or folders with all below; a package that is not named here
         "banet/metrics/realblur.py",  # when it is called
         "banet/scoring/baselines.py",
     ),
-    "av": ("banet/data/images/",),
+    "av": ("banet/data/images/", "banet/restoring/"),
     "PIL": ("banet/data/images/",),
     "gdown": ("banet/data/download/",),
     "huggingface_hub": ("banet/data/download/",),

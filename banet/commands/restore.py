@@ -1,7 +1,7 @@
 """`banet deblur` and `banet explain`: one picture through a network."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
@@ -45,29 +45,46 @@ def deblur(
     local_crop: Positive | None = None,
     sub_images: bool = False,
     max_memory: Annotated[int | None, Parameter(converter=_bytes, n_tokens=1, metavar="SIZE")] = None,
+    encoder: str | None = None,
+    crf: int | None = None,
+    drop: Annotated[list[int] | None, Parameter(converter=_numbers, n_tokens=1, metavar="N,N,…")] = None,
 ) -> None:
-    """Restore one picture of any size.
+    """Restore one picture of any size, or a video.
 
     For example:
       banet deblur photo.jpg sharp.png
       banet deblur photo.jpg sharp.png --model models:/banet-mini@champion
       banet deblur photo.jpg sharp.png --model models/candidate --local-crop 256
       banet deblur panorama.tif sharp.png --max-memory 2GiB
+      banet deblur clip.mp4 sharp.mp4 --encoder libx265 --crf 20
 
     Args:
-        photo: the blurred picture: PNG, JPEG, …, of 8 bits; a photograph is restored upright, in its own profile.
+        photo: the blurred picture: PNG, JPEG, …, of 8 bits; a photograph is restored upright, in its own profile. Or a
+            video, whose sound, subtitles and chapters are copied; an interrupted run goes on where it was.
         out: the restored picture, in the format its ending names, e.g. sharp.png; lossless but for JPEG.
         model: a folder or a models:/ URI; by default the champion last promoted.
         local_crop: average strips over windows of a training crop of this side, pixels; by default as the model says.
         sub_images: restore eight sub-images separately and put them together, as SA* and BA* in Table 9.
         max_memory: what the program may hold in memory, e.g. 2GiB; by default what is free. A picture that needs more
             is restored in pieces, with the same result; features that do not fit in are kept in a file beside `out`.
+        encoder: of a video, by FFmpeg's name, e.g. libx265 or hevc_nvenc; by default one of the same codec.
+        crf: quality of a video on the encoder's scale, 0 the best; by default one that shows no loss.
+        drop: numbers of a video's streams to leave out, e.g. 2,3.
     """
     from banet.inference import restore_sub_images
     from banet.model.network import with_local_strips
     from banet.progress import ProgressBar, say
     from banet.restoring.any_size import restore_any_size
+    from banet.restoring.video.restore import is_video
 
+    if is_video(photo):
+        if sub_images:
+            raise ConfigError("--sub-images is for pictures: leave it out for a video")
+        note = _video(photo, out, model, local_crop, max_memory, encoder=encoder, crf=crf, drop=drop or ())
+        print(f"{out}: restored by {note}")
+        return
+    if encoder or crf is not None or drop:
+        raise ConfigError(f"--encoder, --crf and --drop are for videos, {photo} is none: leave them out")
     if sub_images and max_memory is not None:
         raise ConfigError("--max-memory does not go with --sub-images, which restores each of them whole: drop one")
 
@@ -89,6 +106,47 @@ def deblur(
 
     source, notes = _picture(photo, out, model, restored, "make it smaller first")
     print(f"{out}: restored by {source}{notes}")
+
+
+def _video(
+    clip: Path,
+    out: Path,
+    model: str | None,
+    local_crop: int | None,
+    max_memory: int | None,
+    *,
+    encoder: str | None,
+    crf: int | None,
+    drop: Collection[int],
+) -> str:
+    """Restore a video; return where the model is from, and how it was encoded."""
+    import torch
+
+    from banet.inference import fastest_device
+    from banet.memory import enough_memory
+    from banet.model.network import with_local_strips
+    from banet.progress import ProgressBar
+    from banet.restoring.video.frame import by_network, network_identity
+    from banet.restoring.video.restore import restore_video
+
+    network, source = load_source(model)
+    if local_crop is not None:
+        network = with_local_strips(network, local_crop)
+    device = torch.device(fastest_device())
+    network.to(device)
+    with enough_memory(str(clip), "make it smaller first"), ProgressBar(clip.name, unit=" frames") as bar:
+        note = restore_video(
+            by_network(network, max_memory=max_memory),
+            clip,
+            out,
+            identity=network_identity(network),
+            device=device,
+            encoder=encoder,
+            crf=crf,
+            drop=drop,
+            on_progress=bar.to,
+        )
+    return f"{source}; {note}"
 
 
 def explain(
