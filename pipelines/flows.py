@@ -33,6 +33,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture, wait
+from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from banet.errors import BanetError, ConfigError
@@ -214,9 +215,11 @@ def reproduce(stage: str, *, force: bool, groups: ProcessGroups, log: Callable[[
 
 
 def _environment() -> dict[str, str]:
-    """Make `python` in `dvc.yaml` this interpreter, printing without delay."""
+    """Make `python` in `dvc.yaml` this interpreter, printing without delay; name this run of Prefect's to stages."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
+    this = {"BANET_FLOW_RUN": flow_run.id, "BANET_FLOW_RUN_URL": flow_run.ui_url}  # for pipelines/traces.py
+    named = {variable: str(value) for variable, value in this.items() if value}
+    return {**os.environ, **named, "PATH": path, "PYTHONUNBUFFERED": "1"}
 
 
 def judge(lines: Sequence[str], dvc_status: int) -> Outcome:

@@ -35,9 +35,11 @@ NOT_DECIDING = {  # by stage: files, or folders with all below, and why an edit 
         "banet/ray_session.py": "who does the work: the same bytes however many processes (tests/banet/data/sharding)",
     },
     "train": {
+        "banet/data/data_checks.py": "a tag of the run",
         "banet/data/images/": "pictures for MLflow",
         "banet/scoring/bootstrap.py": "the type of a field in another stage's result",
         "banet/tracking/": "what remembers the run",
+        "pipelines/traces.py": "tags of the run",
     },
     "register": {
         "banet/config.py": PARAMS,

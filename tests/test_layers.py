@@ -60,6 +60,7 @@ OWNERS = {  # files, or folders with all below; a package that is not named here
     "cv2": (
         "banet/data/images/",
         "banet/data/pairs/",
+        "banet/data/sharding/judgement.py",
         "banet/data/shards/pixels.py",
         "banet/data/stream/augmentation.py",
         "banet/ray_session.py",  # the number of threads of a worker

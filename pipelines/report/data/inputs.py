@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from banet.analysis.published import PublishedTable
+from banet.data.data_checks import DataChecks
 from banet.model.network_config import BANetConfig
 from banet.scoring.methods import Method
 from banet.tracking.registry import RegisteredModel
@@ -33,6 +34,7 @@ class BenchmarkInputs:
     images: tuple[ImageRow, ...]  # every image that was scored
     others: tuple[OtherMethod, ...]  # methods scored on the same data, by mean PSNR, the best last
     left_out: tuple[Method, ...]  # methods scored on other data
+    checks: DataChecks | None = None  # of its data; None if its shards were made by an older version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
