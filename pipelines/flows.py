@@ -217,7 +217,7 @@ def reproduce(stage: str, *, force: bool, groups: ProcessGroups, log: Callable[[
 def _environment() -> dict[str, str]:
     """Make `python` in `dvc.yaml` this interpreter, printing without delay; name this run of Prefect's to stages."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    this = {"BANET_FLOW_RUN": flow_run.id, "BANET_FLOW_RUN_URL": flow_run.ui_url}  # for pipelines/traces.py
+    this = {"BANET_FLOW_RUN": flow_run.id, "BANET_FLOW_RUN_URL": flow_run.ui_url}  # for pipelines/run_tags.py
     named = {variable: str(value) for variable, value in this.items() if value}
     return {**os.environ, **named, "PATH": path, "PYTHONUNBUFFERED": "1"}
 

@@ -20,6 +20,7 @@ EVERYWHERE = {
     "pipelines/stages/entrypoint.py": "how a stage is called",
 }
 STORE = "where runs and versions are kept: a version's digest is checked when it is pulled"
+TRACES = "tags by which a version is traced"
 ROWS = "how a benchmark's rows are read, not what they are: the shards are a dependency"
 NOT_DECIDING = {  # by stage: files, or folders with all below, and why an edit changes no result of this stage
     "fetch": {
@@ -39,11 +40,17 @@ NOT_DECIDING = {  # by stage: files, or folders with all below, and why an edit 
         "banet/data/images/": "pictures for MLflow",
         "banet/scoring/bootstrap.py": "the type of a field in another stage's result",
         "banet/tracking/": "what remembers the run",
-        "pipelines/traces.py": "tags of the run",
+        "banet/lineage/": "names of tags",
+        "pipelines/run_tags.py": "tags of the run",
     },
     "register": {
         "banet/config.py": PARAMS,
+        "banet/data/custom_spec.py": TRACES,
+        "banet/data/download/": TRACES,
+        "banet/data/manifest.py": TRACES,
+        "banet/lineage/": TRACES,
         "banet/scoring/bootstrap.py": "the type of a field in another stage's result",
+        "pipelines/version_tags.py": TRACES,
     },
     "evaluate": {
         "banet/config.py": PARAMS,

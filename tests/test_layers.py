@@ -37,6 +37,7 @@ FLOORS = {
     "banet.scoring": 2,
     "banet.study": 2,
     "banet.analysis": 2,
+    "banet.lineage": 3,
     "banet.tracking": 3,
     "banet.cli": 3,
     "banet.commands": 3,

@@ -18,6 +18,9 @@ from banet.parsing import parse, read_yaml
 MANIFESTS = Path("data/benchmarks")
 """The folder of the manifests in a checkout."""
 
+ARCHIVES_LOCK = MANIFESTS / "archives.lock"
+"""The digests of the archives as they were first fetched, see banet/data/download/lockfile.py."""
+
 SYNTHESIS = "synthesis:"
 """The source of a benchmark that is generated rather than downloaded."""
 

@@ -38,6 +38,7 @@ from banet.train.identity import RunIdentity, identify
 from banet.train.journal import Point
 from banet.train.plan import plan
 from banet.train.run_folder import RunFolder
+from pipelines.run_tags import run_tags
 from pipelines.stages.entrypoint import params, run_command
 from pipelines.stages.stage_results import (
     CANDIDATE,
@@ -49,7 +50,6 @@ from pipelines.stages.stage_results import (
     TrainingReport,
     write_json,
 )
-from pipelines.traces import run_tags
 
 if TYPE_CHECKING:
     from banet.train.launch import TrainingResult

@@ -1,7 +1,7 @@
 """Everything that the page and the tables of a report show, as data."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from banet.analysis.published import PublishedTable
@@ -52,6 +52,7 @@ class ReportInputs:
     benchmarks: tuple[BenchmarkInputs, ...]  # the first is the headline
     published: Mapping[int, PublishedTable]  # the paper's tables by their number
     runs: tuple[RunScores, ...]  # all training runs in MLflow
+    lineage: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)  # of the champion, by section
 
     @property
     def label(self) -> str:

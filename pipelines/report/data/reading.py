@@ -27,6 +27,7 @@ def read_inputs(
     params: Mapping[str, object],
     network: BANetConfig,
     runs: Sequence[RunScores] = (),
+    lineage: Mapping[str, Sequence[tuple[str, str]]] | None = None,
     package_version: str,
     commit: str | None,
     methods: Path = METHODS,
@@ -39,6 +40,7 @@ def read_inputs(
         params: params.yaml as read.
         network: of the registered version.
         runs: of MLflow, for the ablation tables.
+        lineage: of the champion, by section.
         package_version: of banet.
         commit: that is checked out, if any.
         methods: folder with the scores of other methods' images.
@@ -59,6 +61,7 @@ def read_inputs(
         benchmarks=tuple(_read_benchmark(reports, name, registered, methods) for name in benchmarks),
         published={number: read_published(number) for number in (*COMPARISONS, *ABLATIONS)},
         runs=tuple(runs),
+        lineage=lineage or {},
     )
 
 

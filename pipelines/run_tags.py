@@ -6,13 +6,13 @@ from pathlib import Path
 from banet.config import Params
 from banet.data.data_checks import DataChecks, read_checks
 from banet.data.shards.reader import Summary
+from banet.lineage.trace import DATA_CHECKS, EXPERIMENT, FLOW_RUN, FLOW_RUN_URL
 from banet.tracking.runs import git_tags
 
-DATA_CHECKS = "data_checks"  # tag: ok, or the severity and the checks that have it
 STARTED_BY = {  # environment variable: tag
-    "BANET_FLOW_RUN": "prefect.flow_run_id",  # set by our flow
-    "BANET_FLOW_RUN_URL": "prefect.flow_run_url",
-    "DVC_EXP_NAME": "dvc.experiment",  # set by `dvc exp run`
+    "BANET_FLOW_RUN": FLOW_RUN,  # set by our flow
+    "BANET_FLOW_RUN_URL": FLOW_RUN_URL,
+    "DVC_EXP_NAME": EXPERIMENT,  # set by `dvc exp run`
 }
 
 
