@@ -141,7 +141,7 @@ def miscounted(split: str, rows: Sequence[IndexRow], expected: Mapping[str, int]
 
 def _counted(split: str, rows: Sequence[IndexRow], expected: Mapping[str, int]) -> Check:
     wrong = miscounted(split, rows, expected)
-    limits = f"{sum(expected.values())} pairs in the manifest" if expected else "not in the manifest"
+    limits = f"{sum(expected.values())} pairs" if expected else "not stated"
     found = "; ".join(wrong) or f"{len(rows)} pairs"
     severity: Severity = "error" if wrong else "ok"
     return Check(split=split, name="counts", severity=severity, value=len(rows), found=found, limits=limits)
@@ -161,10 +161,10 @@ def _judged(
     sampled = sum(pair.sampled for pair in measured)
     equal = sum(value == EQUAL_PSNR for value in psnr)
     values: dict[Acceptable, tuple[float, str]] = {
-        "duplicates": (leaked / len(rows), f"{leaked} of {len(rows)} pairs share an image with another split"),
+        "duplicates": (leaked / len(rows), f"{leaked} of {len(rows)} pairs"),
         "alignment": (
             median(shifts) if shifts else 0.0,
-            f"{_spread(shifts, '.2f')} px, {len(shifts)} of {sampled} sampled pairs aligned",
+            f"{_spread(shifts, '.2f')} px, {len(shifts)} of {sampled} aligned",
         ),
         "blurred_psnr": (
             median(psnr),
@@ -172,7 +172,7 @@ def _judged(
             + (f", {equal} blurred images equal the sharp ones" if equal else ""),
         ),
         "exposure": (median(exposure), _spread(exposure, ".3f")),
-        "saturated": (fmean(saturated), f"{fmean(saturated):.2%} of all samples, {max(saturated):.1%} at most"),
+        "saturated": (fmean(saturated), f"{fmean(saturated):.2%} of samples, {max(saturated):.1%} at most"),
     }
     checks = []
     for name, (value, found) in values.items():
