@@ -9,7 +9,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from banet.commands.evaluate import evaluate
 from banet.commands.pull import pull
-from banet.commands.registry import models, promote, register
+from banet.commands.registry import lineage, models, promote, register
 from banet.commands.restore import deblur, explain
 from banet.commands.score import score
 from banet.commands.study import study
@@ -35,6 +35,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     synthesize,
     pull,
     models,
+    lineage,
     promote,
     register,
     score,

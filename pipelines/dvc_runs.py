@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from prefect.runtime import flow_run
+
 from banet.errors import BanetError
 
 STOPPED = tuple(128 + number for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM))  # by somebody, on purpose
@@ -115,9 +117,11 @@ def _run(arguments: list[str], groups: ProcessGroups, log: Callable[[str], None]
 
 
 def _environment() -> dict[str, str]:
-    """Make `python` in `dvc.yaml` this interpreter, printing without delay."""
+    """Make `python` in `dvc.yaml` this interpreter, printing without delay; name this run of Prefect's to stages."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
+    this = {"BANET_FLOW_RUN": flow_run.id, "BANET_FLOW_RUN_URL": flow_run.ui_url}  # for pipelines/run_tags.py
+    named = {variable: str(value) for variable, value in this.items() if value}
+    return {**os.environ, **named, "PATH": path, "PYTHONUNBUFFERED": "1"}
 
 
 def judge(lines: Sequence[str], dvc_status: int) -> Outcome:

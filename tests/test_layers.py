@@ -37,6 +37,7 @@ FLOORS = {
     "banet.scoring": 2,
     "banet.study": 2,
     "banet.analysis": 2,
+    "banet.lineage": 3,
     "banet.tracking": 3,
     "banet.cli": 3,
     "banet.commands": 3,
@@ -60,6 +61,7 @@ OWNERS = {  # files, or folders with all below; a package that is not named here
     "cv2": (
         "banet/data/images/",
         "banet/data/pairs/",
+        "banet/data/sharding/judgement.py",
         "banet/data/shards/pixels.py",
         "banet/data/stream/augmentation.py",
         "banet/ray_session.py",  # the number of threads of a worker

@@ -1,4 +1,4 @@
-"""`banet models`, `banet promote` and `banet register`: what the registry holds, and how to change it by hand."""
+"""`banet models`, `lineage`, `promote` and `register`: what the registry holds, and how to change it by hand."""
 
 import json
 import re
@@ -41,6 +41,27 @@ def models(name: str | None = None, /) -> None:
         raise _unknown(store, name)
     none = f"no models are registered in {store.shown}: run `make demo`, or `banet register DIR --name NAME`"
     print(format_versions(found) if found else none)
+
+
+def lineage(model: str, /, *, json: bool = False) -> None:
+    """Print where a version came from: commit, parameters, data, stages, runs, scores, promotion.
+
+    For example:
+      banet lineage models:/banet-mini@champion
+      banet lineage banet-mini/3 --json
+
+    Args:
+        model: NAME@ALIAS or NAME/VERSION, with or without models:/ before it.
+        json: print JSON; what is missing is null.
+    """
+    from json import dumps
+
+    from banet.lineage.trace import format_lineage, trace
+    from banet.tracking.load import find_registered
+
+    store, found = find_registered(model if model.startswith("models:") else f"models:/{model}")
+    traced = trace(store, found)
+    print(dumps(traced, indent=2) if json else format_lineage(traced))
 
 
 def promote(name: str, version: str, /, *, reason: str) -> None:

@@ -18,6 +18,9 @@ from banet.parsing import parse, read_yaml
 MANIFESTS = Path("data/benchmarks")
 """The folder of the manifests in a checkout."""
 
+ARCHIVES_LOCK = MANIFESTS / "archives.lock"
+"""The digests of the archives as they were first fetched, see banet/data/download/lockfile.py."""
+
 SYNTHESIS = "synthesis:"
 """The source of a benchmark that is generated rather than downloaded."""
 
@@ -27,6 +30,9 @@ IN_DRIVE_FOLDER = re.compile(rf"{DRIVE_FOLDER}(?P<id>[-\w]{{10,}})(\?resourcekey
 
 Folders of before 2021 need the resource key that is part of the link to them.
 """
+
+Acceptable = Literal["duplicates", "alignment", "blurred_psnr", "exposure", "saturated"]
+"""The checks of the data whose error a manifest may accept, see docs/formats.md."""
 
 ENDINGS = (".zip", ".tar.gz", ".tgz")
 LISTING = "pairs.csv"
@@ -158,6 +164,7 @@ class Benchmark:
     test_sequences: tuple[str, ...] | None = None  # custom data: sequences of the train split, or patterns, to test on
     sequence: str | None = None  # custom data: regular expression whose one group finds the sequence in a path
     convert: tuple[Conversion, ...] = ()  # pictures that are not 8-bit RGB and are converted rather than refused
+    accept: tuple[Acceptable, ...] = ()  # checks of the data whose errors are but warnings, see docs/formats.md
 
     def __post_init__(self) -> None:
         if not self.variants or not (self.archives or self.is_custom):

@@ -9,7 +9,7 @@ from banet.data.archives.open import open_archive
 from banet.data.download.mirrors import Expected, FetchedFile
 from banet.data.download.pinned import DOWNLOADS, FileStore, bring, require
 from banet.data.download.sources import Limits
-from banet.data.manifest import MANIFESTS, SYNTHESIS, ArchiveSource, Benchmark, read_benchmark
+from banet.data.manifest import ARCHIVES_LOCK, MANIFESTS, SYNTHESIS, ArchiveSource, Benchmark, read_benchmark
 from banet.data.pairs.mini import write_archive
 from banet.data.pairs.prepare import write_custom
 from banet.errors import ConfigError
@@ -18,7 +18,6 @@ from banet.progress import ProgressBar
 from banet.tracking.store import main_checkout
 from pipelines.stages.entrypoint import run_command
 
-LOCK = MANIFESTS / "archives.lock"
 ARCHIVES = "BANET_ARCHIVES"  # environment: a folder of archives that somebody already has
 
 
@@ -27,7 +26,7 @@ class ArchiveStore(FileStore):
     """Where archives are kept between runs: DVC removes a stage's outputs before it runs the stage again."""
 
     downloads: Path = DOWNLOADS
-    lock: Path = LOCK  # neither dependency nor output of the stage
+    lock: Path = ARCHIVES_LOCK  # neither dependency nor output of the stage
     variable: str = ARCHIVES
     root: Path = Path()  # where relative paths to custom data start
 
@@ -89,7 +88,8 @@ def _link(source: Path, path: Path) -> None:
 def main(benchmark: str, out: Path) -> None:
     """Fetch the archives of a benchmark."""
     root, given = main_checkout(Path.cwd()), os.environ.get(ARCHIVES)
-    store = ArchiveStore(downloads=root / DOWNLOADS, lock=root / LOCK, given=Path(given) if given else None, root=root)
+    known = Path(given) if given else None
+    store = ArchiveStore(downloads=root / DOWNLOADS, lock=root / ARCHIVES_LOCK, given=known, root=root)
     fetch(read_benchmark(MANIFESTS, benchmark), out, store)
 
 

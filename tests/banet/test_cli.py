@@ -261,7 +261,7 @@ COMMANDS = {
     "cost",
     "replay",
     *("deblur", "explain", "info", "import-checkpoint", "export-checkpoint", "synthesize"),
-    *("models", "promote", "pull", "register", "score", "evaluate", "study"),
+    *("models", "lineage", "promote", "pull", "register", "score", "evaluate", "study"),
 }
 
 
