@@ -1,21 +1,29 @@
-"""`banet deblur` and `banet explain`: one picture through a network."""
+"""`banet deblur` and `banet explain`: pictures through a network."""
 
 import re
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-from cyclopts import Parameter, Token
+from cyclopts import Parameter, Token, validators
 
 from banet.commands.options import Positive, load_source
-from banet.errors import ConfigError
+from banet.errors import ConfigError, DataError, PartialError
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from banet.image import Image
     from banet.model.network import BANet
+    from banet.progress import OnProgress
+    from banet.restoring.batch import Restoration
+    from banet.restoring.change import Change
+    from banet.restoring.pictures import Picture
 
+STANDARD = "-"  # input or output
 
 _SIZES = re.compile(r"(\d+(?:\.\d+)?) ?([kMGT])(i?)B?", re.IGNORECASE)
 
@@ -28,6 +36,14 @@ def _bytes(_: object, tokens: Sequence[Token]) -> int:
     return int(float(found[1]) * (1024 if found[3] else 1000) ** ("kmgt".index(found[2].lower()) + 1))
 
 
+def _no_option(_: object, value: str) -> None:
+    if value.startswith("-") and value != STANDARD:
+        raise ValueError(f"Unknown option: {value}.")
+
+
+_Place = Annotated[str, Parameter(allow_leading_hyphen=True, validator=_no_option)]  # takes - too
+
+
 def _numbers(_: object, tokens: Sequence[Token]) -> list[int]:
     text = tokens[0].value
     try:
@@ -37,58 +53,55 @@ def _numbers(_: object, tokens: Sequence[Token]) -> list[int]:
 
 
 def deblur(
-    photo: Path,
-    out: Path,
+    given: _Place,
+    output: _Place,
     /,
     *,
     model: str | None = None,
+    quality: Annotated[int | None, Parameter(validator=validators.Number(gte=1, lte=100))] = None,
+    compare: bool = False,
+    report: Path | None = None,
     local_crop: Positive | None = None,
     sub_images: bool = False,
     max_memory: Annotated[int | None, Parameter(converter=_bytes, n_tokens=1, metavar="SIZE")] = None,
 ) -> None:
-    """Restore one picture of any size.
+    """Restore pictures of any size: one, a folder with its tree, or all that match a pattern.
 
     For example:
-      banet deblur photo.jpg sharp.png
-      banet deblur photo.jpg sharp.png --model models:/banet-mini@champion
-      banet deblur photo.jpg sharp.png --model models/candidate --local-crop 256
+      banet deblur photo.jpg sharp.jpg
+      banet deblur photos sharp --report changes.csv
+      banet deblur 'photos/**/*.tif' sharp --compare --model models/candidate
       banet deblur panorama.tif sharp.png --max-memory 2GiB
+      banet deblur - -
+
+    Depth, grey, alpha, colour profile, EXIF data and XMP stay. In a folder, a bad picture does not stop the others, and
+    what was done before with the same input, model and options is not done again.
 
     Args:
-        photo: the blurred picture: PNG, JPEG, …, of 8 bits; a photograph is restored upright, in its own profile.
-        out: the restored picture, in the format its ending names, e.g. sharp.png; lossless but for JPEG.
+        given: PNG, JPEG, WebP, TIFF, AVIF, …; - is standard input.
+        output: a file, in the format its ending names; a folder if there are several pictures; - is standard output.
         model: a folder or a models:/ URI; by default the champion last promoted.
+        quality: of JPEG, WebP and AVIF; by default a JPEG's own, 95 if it was none, and lossless for the others.
+        compare: also write NAME-compared beside each output: before and after, side by side.
+        report: a table, e.g. changes.csv: how much each picture changed, and where.
         local_crop: average strips over windows of a training crop of this side, pixels; by default as the model says.
         sub_images: restore eight sub-images separately and put them together, as SA* and BA* in Table 9.
         max_memory: what the program may hold in memory, e.g. 2GiB; by default what is free. A picture that needs more
-            is restored in pieces, with the same result; features that do not fit in are kept in a file beside `out`.
+            is restored in pieces, with the same result; features that do not fit in are kept in a file beside OUTPUT.
     """
-    from banet.inference import restore_sub_images
-    from banet.model.network import with_local_strips
-    from banet.progress import ProgressBar, say
-    from banet.restoring.any_size import restore_any_size
+    from banet.data.images.image_files import VIDEOS
+    from banet.restoring.pictures import many_pictures
 
     if sub_images and max_memory is not None:
         raise ConfigError("--max-memory does not go with --sub-images, which restores each of them whole: drop one")
-
-    def restored(network: "BANet", image: "Image") -> "Image":
-        chosen = network if local_crop is None else with_local_strips(network, local_crop)
-        if sub_images:
-            return restore_sub_images(chosen, image)
-        if max_memory is not None and chosen.config.attention == "sa":
-            say("self-attention takes the picture whole: --max-memory is not kept")
-        with ExitStack() as stack:
-            bar = cache(lambda: stack.enter_context(ProgressBar(photo.name, unit=" %")))  # in pieces alone
-            return restore_any_size(
-                chosen,
-                image,
-                max_memory=max_memory,
-                folder=out.parent,
-                on_progress=lambda done, total: bar().to(100 * done // (total or 1), 100),
-            )
-
-    source, notes = _picture(photo, out, model, restored, "make it smaller first")
-    print(f"{out}: restored by {source}{notes}")
+    if Path(given).suffix.lower() in VIDEOS and Path(given).is_file():  # the place where films are to turn off
+        raise DataError(f"{given} is a video: save its frames as pictures, and name their folder")
+    options = _Options(model, quality, compare, report, local_crop, sub_images, max_memory)
+    pictures = None if STANDARD in (given, output) else many_pictures(given, Path(output), compare=compare)
+    if pictures is None:
+        _deblur_one(given, output, options)
+    else:
+        _deblur_many(given, pictures, Path(output), options)
 
 
 def explain(
@@ -116,8 +129,122 @@ def explain(
     def sheet(network: "BANet", image: "Image") -> "Image":
         return explain(network, image, modules=modules)
 
-    source, notes = _picture(photo, out, model, sheet, "make it smaller first", of_picture=False)
+    source, notes = _picture(photo, out, model, sheet, "make it smaller first")
     print(f"{out}: what attention sees in {photo}, by {source}{notes}")
+
+
+class _Options(NamedTuple):
+    """Of `deblur`."""
+
+    model: str | None
+    quality: int | None
+    compare: bool
+    report: Path | None
+    local_crop: int | None
+    sub_images: bool
+    max_memory: int | None
+
+    def restoration(self, folder: Path | None, on_progress: "OnProgress") -> tuple["Restoration", str]:
+        """Load the model; return what it does to a picture, and where it is from."""
+        from banet.inference import restore_array_in_parts
+        from banet.model.network import with_local_strips
+        from banet.progress import say
+        from banet.restoring.any_size import restore_any_size
+        from banet.restoring.batch import Restoration
+
+        network, source, digest = load_source(self.model)
+        chosen = network if self.local_crop is None else with_local_strips(network, self.local_crop)
+        if self.max_memory is not None and chosen.config.attention == "sa":
+            say("self-attention takes the picture whole: --max-memory is not kept")
+
+        def restore(image: "npt.NDArray[Any]") -> "npt.NDArray[Any]":
+            if self.sub_images:
+                return restore_array_in_parts(chosen, image)
+            return restore_any_size(chosen, image, max_memory=self.max_memory, folder=folder, on_progress=on_progress)
+
+        precision = str(next(network.parameters()).dtype).removeprefix("torch.")
+        named = source if source.startswith("models:") else Path(source).name
+        decide = {key: getattr(self, key) for key in ("local_crop", "sub_images", "quality", "compare")}
+        what = Restoration(
+            restore=restore,
+            config=network.config,
+            facts={"Model": named, "Digest": digest, "Precision": precision},
+            options=decide | {"model": digest, "precision": precision},
+            quality=self.quality,
+            compare=self.compare,
+        )
+        return what, source
+
+
+def _deblur_one(given: str, output: str, options: _Options) -> None:
+    from banet.data.images.codec import require_writable
+    from banet.data.images.photograph import losses
+    from banet.progress import ProgressBar, say
+    from banet.restoring import batch
+
+    out = None if output == STANDARD else Path(output)
+    if out is None and options.compare:
+        raise ConfigError("--compare writes a second picture, for which standard output has no place: name a file")
+    if out is not None and out.is_dir():
+        out /= Path(given).name
+    if out is not None:
+        require_writable(out)
+        if out.exists() and given != STANDARD and out.samefile(given):
+            raise DataError(f"{out} is the input itself, which would be lost: name another output")
+    shown = "standard input" if given == STANDARD else given
+    photograph = batch.read(_content(given), shown, None if out is None else out.suffix.lower())
+    with ExitStack() as stack:
+        bar = cache(lambda: stack.enter_context(ProgressBar(Path(shown).name, unit=" %")))  # in pieces alone
+        what, source = options.restoration(
+            None if out is None else out.parent, lambda done, total: bar().to(100 * done // (total or 1), 100)
+        )
+        after = batch.restore(what, photograph, shown)
+    ending = photograph.ending if out is None else out.suffix.lower()
+    restored = batch.encode(what, photograph, after, ending)
+    if out is None:
+        sys.stdout.buffer.write(restored.content)
+        sys.stdout.buffer.flush()
+    else:
+        batch.write(restored, out)
+    if warning := restored.change.warning():
+        say(f"{output}: {warning}")
+    _write_report(options.report, {str(out or output): restored.change})
+    notes = "".join(f"; {note}" for note in (*restored.notes, *losses(photograph, ending, options.quality)))
+    print(f"{output}: restored by {source}{notes}", file=sys.stderr if out is None else sys.stdout)
+
+
+def _content(given: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if given == STANDARD else Path(given).read_bytes()
+    except OSError as error:
+        raise DataError(f"{given} cannot be read ({error.strerror})") from None
+
+
+def _deblur_many(given: str, pictures: "list[Picture]", folder: Path, options: _Options) -> None:
+    from banet.data.archives.safety import summary
+    from banet.progress import ProgressBar
+    from banet.restoring.batch import restore_all
+
+    what, source = options.restoration(folder, lambda done, total: None)
+    with ProgressBar(given, unit=" pictures") as bar:
+        outcome = restore_all(what, pictures, folder, on_progress=bar.to, on_message=bar.say)
+    _write_report(options.report, outcome.changes)
+    before = f", {outcome.done_before} were done before" if outcome.done_before else ""
+    notes = "".join(f"; {number}: {note}" for note, number in outcome.notes.items())
+    print(f"{folder}: {outcome.restored} restored by {source}{before}{notes}")
+    if outcome.failures:
+        failed = f"{len(outcome.failures)} of {len(pictures)} pictures could not be restored"
+        raise PartialError(f"{failed}: {summary(outcome.failures)}")
+
+
+def _write_report(report: Path | None, changes: "Mapping[str, Change]") -> None:
+    if report is None:
+        return
+    from banet.files import write_atomically, writing_to
+    from banet.restoring.change import table
+
+    with writing_to(report.parent):
+        write_atomically(report, table(changes))
 
 
 def _picture(
@@ -126,8 +253,6 @@ def _picture(
     model: str | None,
     work: Callable[["BANet", "Image"], "Image"],
     too_large: str,
-    *,
-    of_picture: bool = True,
 ) -> tuple[str, str]:
     """Write what `work` makes of a picture; return where the model is from, and what else there is to say.
 
@@ -137,7 +262,6 @@ def _picture(
         model: as for `deblur`.
         work: makes the output's pixels.
         too_large: the remedy if the memory does not suffice.
-        of_picture: whether the output shows the picture and gets its colour profile and EXIF data.
 
     Raises:
         BanetError: one line that names the file or the model.
@@ -147,10 +271,9 @@ def _picture(
 
     with enough_memory(str(photo), too_large):
         picture = read_picture(photo)
-    profile, exif = (picture.profile, picture.exif) if of_picture else (b"", b"")
-    require_writable(out, profile=profile)  # before any work is done for it
-    network, source = load_source(model)
+    require_writable(out)  # before any work is done for it
+    network, source, _ = load_source(model)
     with enough_memory(str(photo), too_large, size=picture.pixels.shape, config=network.config):
-        write_image(out, work(network, picture.pixels), profile=profile, exif=exif)
+        write_image(out, work(network, picture.pixels))
     converted = f"{photo} was {picture.converted}" if picture.converted else ""
     return source, "".join(f"; {note}" for note in (converted, loss(out)) if note)

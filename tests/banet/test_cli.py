@@ -51,17 +51,6 @@ def test_a_folder_of_weights_restores_a_picture(
 
 
 @pytest.mark.usefixtures("model")
-def test_deblur_says_what_a_picture_was_and_what_its_format_loses(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    grey, out, model = tmp_path / "grey.jpg", tmp_path / "out.jpg", str(tmp_path / "model")
-    PIL.Image.new("L", (20, 16), 90).save(grey)
-    assert main(["deblur", str(grey), str(out), "--model", model]) == 0
-    told = f"{out}: restored by {model}; {grey} was grey; as JPEG of quality 95: lossy, .png is not\n"
-    assert capsys.readouterr().out == told
-
-
-@pytest.mark.usefixtures("model")
 @pytest.mark.parametrize("command", ["deblur", "explain"])
 def test_too_little_memory_is_one_line(
     command: str, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
