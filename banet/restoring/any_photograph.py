@@ -54,14 +54,18 @@ def _by_change(colours: Samples, profile: ColourProfile | None, most: int, resto
     bands = [slice(top, top + ROWS) for top in range(0, colours.shape[0], ROWS)]
     seen = np.empty((*colours.shape[:2], 3), np.float32)
     for band in bands:
-        seen[band] = np.clip(_srgb(colours[band], profile, most), 0, 1)
+        seen[band] = _inside(_srgb(colours[band], profile, most))
     shown, restored = restore(seen), np.empty_like(colours)
     for band in bands:
         srgb = _srgb(colours[band], profile, most)
-        change = np.clip(shown[band], 0, 1) - np.clip(srgb, 0, 1)
+        change = np.clip(shown[band], 0, 1) - _inside(srgb)  # exactly 0 where the network changes nothing
         if colours.shape[2] == 1:
             change = change.mean(axis=-1, keepdims=True)
-        values = srgb + change if profile is None else profile.from_srgb(srgb + change)
+        values = colours[band] / np.float64(most)
+        if profile is None:
+            values += change
+        else:  # what does not change stays, even where a curve gives one light to several values
+            values += profile.from_srgb(srgb + change) - profile.from_srgb(srgb)
         restored[band] = np.floor(np.clip(values, 0, 1) * most + 0.5)
     return restored
 
@@ -69,3 +73,8 @@ def _by_change(colours: Samples, profile: ColourProfile | None, most: int, resto
 def _srgb(colours: Samples, profile: ColourProfile | None, most: int) -> npt.NDArray[np.float64]:
     values = colours / np.float64(most)
     return values if profile is None else profile.to_srgb(values)
+
+
+def _inside(srgb: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """What the network takes: the nearest colours that sRGB holds."""
+    return np.clip(srgb, 0, 1).astype(np.float32)

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import PIL.Image
 import pytest
 import torch
 from literal_banet import random_tensors

@@ -52,6 +52,7 @@ def read_profile(profile: bytes) -> ColourProfile | None:
             return ColourProfile(curves=(_curve(tags[b"kTRC"]),), matrix=np.eye(1))
         curves = tuple(_curve(tags[name]) for name in (b"rTRC", b"gTRC", b"bTRC"))
         colourants = np.array([_fixed(tags[name][8:20]) for name in (b"rXYZ", b"gXYZ", b"bXYZ")]).T
+        np.linalg.inv(colourants)  # raises if there is no way back
         return ColourProfile(curves=curves, matrix=np.linalg.inv(_SRGB_COLOURANTS) @ colourants)
     except (KeyError, struct.error, ValueError, np.linalg.LinAlgError):
         return None
@@ -70,6 +71,8 @@ def _fixed(content: bytes) -> Numbers:
 def _curve(tag: bytes) -> Numbers:
     """Sample a curve, which must not fall."""
     x = np.linspace(0, 1, _STEPS)
+    if tag[:4] not in (b"curv", b"para"):
+        raise ValueError
     (number,) = struct.unpack_from(">H" if tag[:4] == b"para" else ">I", tag, 8)
     if tag[:4] == b"para":
         curve = _parametric(number, _fixed(tag[12 : 12 + 4 * (1, 3, 4, 5, 7)[min(number, 4)]]), x)

@@ -79,6 +79,8 @@ def read_photograph(content: bytes, where: str) -> Photograph:
     if not content:
         raise DataError(f"{where} is empty: fetch it again")
     header = read_header(content, where)
+    if content.startswith((b"II*\0", b"MM\0*")) and header.format != "TIFF":  # OpenCV would leave out channels or bits
+        raise DataError(f"{where} is a TIFF of an unusual kind: save it as RGB of 8 or 16 bits, or as PNG")
     decoded = imdecode(content, where, cv2.IMREAD_UNCHANGED)
     kind = header.pixels or pixels_of(decoded)
     if kind.colour not in ("RGB", "grey") or decoded.dtype not in (np.uint8, np.uint16):
@@ -119,8 +121,8 @@ def _samples(
         has_alpha, premultiplied = channels in (2, 4), channels in (2, 4) and tags.get(338, (0,))[0] == 1
         if bits not in (1, 2, 4, 8, 16) or channels > 4 or tags.get(339, (1,))[0] not in (1, 4):
             raise DataError(f"{where} is a TIFF of {channels} channels of {bits} bits: save it as RGB of 8 or 16 bits")
-        if (bits == 16 and channels > 1 and planes) or (channels == 2 and (bits == 16 or premultiplied)):
-            raise DataError(f"{where} is a TIFF in planes, or of grey and alpha, that cannot be read: save it as PNG")
+        if (bits == 16 and channels > 1 and planes) or (channels == 2 and premultiplied):
+            raise DataError(f"{where} is a TIFF in planes, or of grey by alpha, that cannot be read: save it as PNG")
         if has_alpha and not premultiplied and bits == 8:  # OpenCV would multiply colours by alpha
             return np.asarray(opened), False
     if kind.transparent and decoded.ndim == 2:  # one level of a grey PNG is transparent
@@ -155,6 +157,8 @@ def losses(photograph: Photograph, ending: str, quality: int | None) -> list[str
         lost.append("as JPEG with the input's tables: lossy, .png is not")
     elif quality and ending in (_WEBP, _AVIF):
         lost.append(f"of quality {quality}: lossy")
+    if photograph.profile[16:20] == b"GRAY" and not _is_grey_in(ending, photograph):
+        lost.append("its profile of grey was left out: .tif keeps it")
     if photograph.bits > _DEEPEST.get(ending, 8):
         lost.append(f"{photograph.bits} bits were rounded to {_DEEPEST.get(ending, 8)}: .png and .tif keep them")
     return lost
@@ -177,7 +181,9 @@ def encode_photograph(photograph: Photograph, ending: str, facts: Mapping[str, s
     pixels = _of_bits(photograph.pixels, photograph.bits, bits)
     if ending not in _WITH_ALPHA and pixels.shape[2] in (2, 4):
         pixels = pixels[..., :-1]
-    held = replace(photograph, pixels=pixels, bits=bits, xmp=with_provenance(photograph.xmp, facts))
+    xmp = with_provenance(photograph.xmp, facts)
+    profile = photograph.profile if pixels.shape[2] > 2 or _is_grey_in(ending, photograph) else b""
+    held = replace(photograph, pixels=pixels, bits=bits, xmp=xmp, profile=profile)
     if ending in _JPEG:
         return _encode_jpeg(held, facts, quality)
     if ending in _TIFF:
@@ -187,6 +193,13 @@ def encode_photograph(photograph: Photograph, ending: str, facts: Mapping[str, s
     if ending == _PNG and pixels.shape[2] == 2 and bits == 8:  # OpenCV has no grey with alpha
         return _encode_grey_alpha(held)
     return _encode_by_opencv(held, ending, quality)
+
+
+def _is_grey_in(ending: str, grey: Photograph) -> bool:
+    """Whether a format has one channel for grey, beside alpha if there is some."""
+    if grey.pixels.shape[2] == 1:
+        return ending != _WEBP
+    return ending in _TIFF or (ending == _PNG and grey.bits == 8) or ending not in _WITH_ALPHA
 
 
 def _of_bits(pixels: Samples, have: int, want: int) -> Samples:
