@@ -230,11 +230,13 @@ class _Record:
             with self.file.open("a+", encoding="utf-8") as record:  # which shows that the folder can be written, too
                 record.seek(0)
                 lines = record.readlines()
+                if lines and not lines[-1].endswith("\n"):  # cut off when the disk was full
+                    record.write("\n")
         for line in lines:
             try:
                 entry = json.loads(line)
                 self.entries[entry["output"]] = entry
-            except (ValueError, KeyError, TypeError):  # cut off when the disk was full
+            except (ValueError, KeyError, TypeError):
                 continue
 
     def read(self, picture: Picture) -> _Read:
