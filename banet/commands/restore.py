@@ -221,8 +221,7 @@ def _content(given: str) -> bytes:
 
 
 def _deblur_many(given: str, pictures: "list[Picture]", folder: Path, options: _Options) -> None:
-    from banet.data.archives.safety import summary
-    from banet.progress import ProgressBar
+    from banet.progress import ProgressBar, say
     from banet.restoring.batch import restore_all
 
     what, source = options.restoration(folder, lambda done, total: None)
@@ -233,8 +232,9 @@ def _deblur_many(given: str, pictures: "list[Picture]", folder: Path, options: _
     notes = "".join(f"; {number}: {note}" for note, number in outcome.notes.items())
     print(f"{folder}: {outcome.restored} restored by {source}{before}{notes}")
     if outcome.failures:
-        failed = f"{len(outcome.failures)} of {len(pictures)} pictures could not be restored"
-        raise PartialError(f"{failed}: {summary(outcome.failures)}")
+        for failure in outcome.failures:
+            say(failure)
+        raise PartialError(f"{len(outcome.failures)} of {len(pictures)} pictures could not be restored, named above")
 
 
 def _write_report(report: Path | None, changes: "Mapping[str, Change]") -> None:
