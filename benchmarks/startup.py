@@ -32,7 +32,7 @@ from banet.inference import restore_array
 from banet.model.network import BANet
 from banet.model.weights import load_weights, save_weights
 from banet.restoring.batch import Restoration, restore_all
-from banet.restoring.pictures import many_pictures
+from banet.restoring.inputs import many_pictures
 
 ROOT = Path(__file__).parents[1]
 RESULT = Path(__file__).parent / "results" / "startup.json"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from banet.progress import OnProgress
     from banet.restoring.batch import Restoration
     from banet.restoring.change import Change
-    from banet.restoring.pictures import Picture
+    from banet.restoring.inputs import Picture
 
 STANDARD = "-"  # input or output
 
@@ -90,7 +90,7 @@ def deblur(
             is restored in pieces, with the same result; features that do not fit in are kept in a file beside OUTPUT.
     """
     from banet.data.images.image_files import VIDEOS
-    from banet.restoring.pictures import many_pictures
+    from banet.restoring.inputs import many_pictures
 
     if sub_images and max_memory is not None:
         raise ConfigError("--max-memory does not go with --sub-images, which restores each of them whole: drop one")

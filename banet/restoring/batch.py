@@ -21,7 +21,7 @@ from banet.model.network_config import BANetConfig
 from banet.progress import OnProgress
 from banet.restoring.any_photograph import Restore, restore_photograph
 from banet.restoring.change import Change, measure_change
-from banet.restoring.pictures import RECORD, Picture, compared_path
+from banet.restoring.inputs import RECORD, Picture, compared_path
 
 GAP = 8  # between before and after, pixels
 REMEDY = "make it smaller first"

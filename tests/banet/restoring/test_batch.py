@@ -18,7 +18,7 @@ from banet.errors import DataError, PartialError, ResourceError
 from banet.model.network_config import BANetConfig
 from banet.restoring import batch
 from banet.restoring.batch import Outcome, Restoration, restore_all
-from banet.restoring.pictures import RECORD, many_pictures
+from banet.restoring.inputs import RECORD, many_pictures
 
 Pixels = np.ndarray[Any, np.dtype[Any]]
 
