@@ -32,7 +32,7 @@ from banet.inference import restore_array
 from banet.model.network import BANet
 from banet.model.weights import load_weights, save_weights
 from banet.restoring.batch import Restoration, restore_all
-from banet.restoring.inputs import many_pictures
+from banet.restoring.input_files import many_pictures
 
 ROOT = Path(__file__).parents[1]
 RESULT = Path(__file__).parent / "results" / "startup.json"
@@ -114,7 +114,7 @@ def smooth(height: int, width: int, seed: int) -> np.ndarray[tuple[int, ...], np
     random = np.random.default_rng(seed)
     rows, columns = np.mgrid[:height, :width]
     slopes = 128 + 90 * np.sin(rows / 70 + random.random() * 6)[..., None] * np.cos(columns / 90)[..., None]
-    return np.clip(slopes + random.normal(0, 4, (height, width, 3)), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(slopes + random.normal(0, 4, (height, width, 3)), 0, 255), np.uint8)
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from banet.progress import OnProgress
     from banet.restoring.batch import Restoration
     from banet.restoring.change import Change
-    from banet.restoring.inputs import Picture
+    from banet.restoring.input_files import PictureFile
 
 STANDARD = "-"  # input or output
 
@@ -90,7 +90,7 @@ def deblur(
             is restored in pieces, with the same result; features that do not fit in are kept in a file beside OUTPUT.
     """
     from banet.data.images.image_files import VIDEOS
-    from banet.restoring.inputs import many_pictures
+    from banet.restoring.input_files import many_pictures
 
     if sub_images and max_memory is not None:
         raise ConfigError("--max-memory does not go with --sub-images, which restores each of them whole: drop one")
@@ -220,7 +220,7 @@ def _content(given: str) -> bytes:
         raise DataError(f"{given} cannot be read ({error.strerror})") from None
 
 
-def _deblur_many(given: str, pictures: "list[Picture]", folder: Path, options: _Options) -> None:
+def _deblur_many(given: str, pictures: "list[PictureFile]", folder: Path, options: _Options) -> None:
     from banet.progress import ProgressBar, say
     from banet.restoring.batch import restore_all
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from banet.data.images.colour_profile import ColourProfile, read_profile
-from banet.data.images.photograph import Photograph, Samples
+from banet.data.images.photograph import PhotographFile, Samples
 
 ROWS = 128  # converted at a time
 
@@ -16,7 +16,7 @@ Restore = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 """Takes RGB (H, W, 3), uint8 or float32 in [0, 1], and returns the same restored, the latter not clamped."""
 
 
-def restore_photograph(photograph: Photograph, restore: Restore) -> Photograph:
+def restore_photograph(photograph: PhotographFile, restore: Restore) -> PhotographFile:
     """Return the photograph with its colours restored.
 
     The network sees sRGB. Its change is added to the colours of the photograph, which is sRGB's where these are inside

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from banet.data.images.photograph import Photograph, encode_photograph, read_photograph, require_holdable
+from banet.data.images.photograph import PhotographFile, encode_photograph, read_photograph, require_holdable
 from banet.errors import BanetError, DataError, PartialError, ResourceError
 from banet.files import FULL, sha256_of, write_atomically, writing_to
 from banet.memory import enough_memory
@@ -21,7 +21,7 @@ from banet.model.network_config import BANetConfig
 from banet.progress import OnProgress
 from banet.restoring.any_photograph import Restore, restore_photograph
 from banet.restoring.change import Change, measure_change
-from banet.restoring.inputs import RECORD, Picture, compared_path
+from banet.restoring.input_files import RECORD, PictureFile, compared_path
 
 GAP = 8  # between before and after, pixels
 REMEDY = "make it smaller first"
@@ -53,7 +53,7 @@ class Restored:
 
 
 @dataclass(slots=True, kw_only=True)
-class Outcome:
+class BatchOutcome:
     """What became of many pictures."""
 
     restored: int = 0
@@ -63,7 +63,7 @@ class Outcome:
     notes: dict[str, int] = field(default_factory=dict)  # how many pictures each is said of
 
 
-def read(content: bytes, where: str, ending: str | None) -> Photograph:
+def read(content: bytes, where: str, ending: str | None) -> PhotographFile:
     """Decode a picture whose restoration is to have a format, its own if None.
 
     Raises:
@@ -76,7 +76,7 @@ def read(content: bytes, where: str, ending: str | None) -> Photograph:
     return photograph
 
 
-def restore(what: Restoration, photograph: Photograph, where: str) -> Photograph:
+def restore(what: Restoration, photograph: PhotographFile, where: str) -> PhotographFile:
     """Restore a picture, see `restore_photograph`.
 
     Raises:
@@ -87,7 +87,7 @@ def restore(what: Restoration, photograph: Photograph, where: str) -> Photograph
         return restore_photograph(photograph, what.restore)
 
 
-def encode(what: Restoration, before: Photograph, after: Photograph, ending: str) -> Restored:
+def encode(what: Restoration, before: PhotographFile, after: PhotographFile, ending: str) -> Restored:
     """Encode a restored picture and measure what changed.
 
     Raises:
@@ -122,12 +122,12 @@ def write(restored: Restored, target: Path) -> None:
 
 def restore_all(
     what: Restoration,
-    pictures: list[Picture],
+    pictures: list[PictureFile],
     folder: Path,
     *,
     on_progress: OnProgress = lambda done, total: None,
     on_message: Callable[[str], None] = lambda text: None,
-) -> Outcome:
+) -> BatchOutcome:
     """Restore pictures that are not done yet; a bad one does not stop the others.
 
     Args:
@@ -141,15 +141,15 @@ def restore_all(
         ResourceError: the folder cannot be written.
         PartialError: the disk is full; what was done before is recorded.
     """
-    outcome, record = Outcome(), _Record(folder, what)
+    outcome, record = BatchOutcome(), _Record(folder, what)
 
-    def coming(picture: Picture) -> "tuple[Picture, _Read | BanetError]":
+    def coming(picture: PictureFile) -> "tuple[PictureFile, _Read | BanetError]":
         try:
             return picture, record.read(picture)
         except BanetError as error:
             return picture, error
 
-    def leaving(picture: Picture, found: "_Read", photograph: Photograph, after: Photograph) -> None:
+    def leaving(picture: PictureFile, found: "_Read", photograph: PhotographFile, after: PhotographFile) -> None:
         restored = encode(what, photograph, after, picture.target.suffix.lower())
         record.write(picture, found.digest, restored)
         outcome.restored += 1
@@ -159,7 +159,7 @@ def restore_all(
         if warning := restored.change.warning():
             on_message(f"{picture.target}: {warning}")
 
-    def finish(writes: "list[tuple[Picture, Future[None]]]") -> None:
+    def finish(writes: "list[tuple[PictureFile, Future[None]]]") -> None:
         while writes:
             picture, one = writes.pop()
             try:
@@ -167,7 +167,7 @@ def restore_all(
             except DataError as error:
                 outcome.failures.append(_named(picture, error))
 
-    writes: list[tuple[Picture, Future[None]]] = []
+    writes: list[tuple[PictureFile, Future[None]]] = []
     try:
         with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
             for number, (picture, found) in enumerate(_one_ahead(reader, coming, pictures)):
@@ -193,7 +193,7 @@ def restore_all(
     return outcome
 
 
-def _named(picture: Picture, error: BanetError) -> str:
+def _named(picture: PictureFile, error: BanetError) -> str:
     text = str(error)
     return text if str(picture.source) in text else f"{picture.source}: {text}"
 
@@ -214,7 +214,7 @@ class _Read:
     """A picture read; without pixels if it is done already."""
 
     digest: str
-    photograph: Photograph | None = None
+    photograph: PhotographFile | None = None
     done: Change | None = None
 
 
@@ -239,7 +239,7 @@ class _Record:
             except (ValueError, KeyError, TypeError):
                 continue
 
-    def read(self, picture: Picture) -> _Read:
+    def read(self, picture: PictureFile) -> _Read:
         try:
             content = picture.source.read_bytes()
         except OSError as error:
@@ -249,7 +249,7 @@ class _Record:
             return _Read(digest=digest, done=done)
         return _Read(digest=digest, photograph=read(content, str(picture.source), picture.target.suffix.lower()))
 
-    def _done(self, picture: Picture, digest: str) -> Change | None:
+    def _done(self, picture: PictureFile, digest: str) -> Change | None:
         entry = self.entries.get(self._name(picture))
         if entry is None or (entry.get("input"), entry.get("options")) != (digest, self.options):
             return None
@@ -261,7 +261,7 @@ class _Record:
         except (OSError, KeyError, TypeError):
             return None
 
-    def write(self, picture: Picture, digest: str, restored: Restored) -> None:
+    def write(self, picture: PictureFile, digest: str, restored: Restored) -> None:
         write(restored, picture.target)
         parts = [part for part in (restored.content, restored.compared) if part]
         entry = {
@@ -274,5 +274,5 @@ class _Record:
         with writing_to(self.folder), self.file.open("a", encoding="utf-8") as lines:
             lines.write(f"{json.dumps(entry)}\n")
 
-    def _name(self, picture: Picture) -> str:
+    def _name(self, picture: PictureFile) -> str:
         return picture.target.relative_to(self.folder).as_posix()

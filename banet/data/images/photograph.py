@@ -41,7 +41,7 @@ _LARGEST_XMP = 65_000  # bytes, in one segment of a JPEG
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Photograph:
+class PhotographFile:
     """An upright picture, and what its file says beside it."""
 
     pixels: Samples  # (height, width, channels): grey, grey and alpha, RGB, RGB and alpha; uint16 above 8 bits
@@ -65,7 +65,7 @@ class Photograph:
         return self.pixels[..., -1] if self.pixels.shape[2] in (2, 4) else None
 
 
-def read_photograph(content: bytes, where: str) -> Photograph:
+def read_photograph(content: bytes, where: str) -> PhotographFile:
     """Read a picture as it is, whatever its depth.
 
     Args:
@@ -97,7 +97,7 @@ def read_photograph(content: bytes, where: str) -> Photograph:
     profile = usable_profile(header.profile, grey=pixels.shape[2] < 3)
     left_out = "its colour profile is damaged or not for its kind of colours, and was left out"
     xmp = opened.info.get("xmp") or opened.info.get("XML:com.adobe.xmp") or b""
-    return Photograph(
+    return PhotographFile(
         pixels=pixels,
         bits=8 if pixels.dtype == np.uint8 else _bits_of_avif(content) if header.format == "AVIF" else 16,
         profile=profile,
@@ -135,7 +135,7 @@ def _samples(
     return np.ascontiguousarray(decoded[..., [0, 3] if kind.colour == "grey" else order]), premultiplied
 
 
-def require_holdable(photograph: Photograph, ending: str, where: str) -> None:
+def require_holdable(photograph: PhotographFile, ending: str, where: str) -> None:
     """Check that a format can hold a picture, before the work for it begins.
 
     Raises:
@@ -148,7 +148,7 @@ def require_holdable(photograph: Photograph, ending: str, where: str) -> None:
         raise DataError(f"{where}: {ending!r} cannot hold the picture's colour profile: use .png, .tif or .jpg")
 
 
-def losses(photograph: Photograph, ending: str, quality: int | None) -> list[str]:
+def losses(photograph: PhotographFile, ending: str, quality: int | None) -> list[str]:
     """Say what a format does not keep of a picture."""
     lost = []
     if ending in _JPEG and (quality or not photograph.jpeg):
@@ -164,7 +164,9 @@ def losses(photograph: Photograph, ending: str, quality: int | None) -> list[str
     return lost
 
 
-def encode_photograph(photograph: Photograph, ending: str, facts: Mapping[str, str], *, quality: int | None) -> bytes:
+def encode_photograph(
+    photograph: PhotographFile, ending: str, facts: Mapping[str, str], *, quality: int | None
+) -> bytes:
     """Encode a picture with all that it carries; lossless but for JPEG, if no quality is given.
 
     Args:
@@ -195,7 +197,7 @@ def encode_photograph(photograph: Photograph, ending: str, facts: Mapping[str, s
     return _encode_by_opencv(held, ending, quality)
 
 
-def _is_grey_in(ending: str, grey: Photograph) -> bool:
+def _is_grey_in(ending: str, grey: PhotographFile) -> bool:
     """Whether a format has one channel for grey, beside alpha if there is some."""
     if grey.pixels.shape[2] == 1:
         return ending != _WEBP
@@ -215,7 +217,7 @@ def _as_pillow(pixels: Samples) -> PIL.Image.Image:
     return PIL.Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels))
 
 
-def _encode_jpeg(held: Photograph, facts: Mapping[str, str], quality: int | None) -> bytes:
+def _encode_jpeg(held: PhotographFile, facts: Mapping[str, str], quality: int | None) -> bytes:
     options = dict(held.jpeg) or {"quality": JPEG_QUALITY, "subsampling": 0}
     if quality is not None:
         options = {"quality": quality, "subsampling": options["subsampling"]}
@@ -229,7 +231,7 @@ def _encode_jpeg(held: Photograph, facts: Mapping[str, str], quality: int | None
     return file.getvalue()
 
 
-def _encode_grey_alpha(held: Photograph) -> bytes:
+def _encode_grey_alpha(held: PhotographFile) -> bytes:
     file, text = io.BytesIO(), PIL.PngImagePlugin.PngInfo()
     text.add_itxt("XML:com.adobe.xmp", held.xmp.decode())
     _as_pillow(held.pixels).save(
@@ -238,7 +240,7 @@ def _encode_grey_alpha(held: Photograph) -> bytes:
     return file.getvalue()
 
 
-def _encode_by_opencv(held: Photograph, ending: str, quality: int | None) -> bytes:
+def _encode_by_opencv(held: PhotographFile, ending: str, quality: int | None) -> bytes:
     channels = held.pixels.shape[2]
     order = {1: [0], 2: [0, 0, 0, 1], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[channels]
     flags = list(WRITTEN[ending])
@@ -263,7 +265,7 @@ def _encode_by_opencv(held: Photograph, ending: str, quality: int | None) -> byt
     return bytes(content.tobytes())
 
 
-def _too_large(held: Photograph, ending: str) -> DataError:
+def _too_large(held: PhotographFile, ending: str) -> DataError:
     size = f"{held.pixels.shape[0]}x{held.pixels.shape[1]}"
     return DataError(f"an image of {size} does not fit into the format {ending!r}: use .png")
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from icc_profiles import GAMMA, P3, TABLE, profile_of
 
-from banet.data.images.photograph import Photograph
+from banet.data.images.photograph import PhotographFile
 from banet.inference import restore, restore_array
 from banet.model.network import BANet
 from banet.model.network_config import BANetConfig
@@ -50,14 +50,14 @@ def test_a_network_that_changes_nothing_changes_nothing(channels: int, bits: int
     )
     if profile and (profile == "GREY") != (channels < 3):
         icc = b""
-    photograph = Photograph(pixels=samples(channels, bits), bits=bits, profile=icc)
+    photograph = PhotographFile(pixels=samples(channels, bits), bits=bits, profile=icc)
     restored = restore_photograph(photograph, unchanged)
     np.testing.assert_array_equal(restored.pixels, photograph.pixels)
     assert (restored.profile, restored.notes) == (icc, ())
 
 
 def test_8_bits_of_srgb_are_restored_as_by_the_public_function(model: BANet) -> None:
-    photograph = Photograph(pixels=samples(3))
+    photograph = PhotographFile(pixels=samples(3))
     restored = restore_photograph(photograph, lambda image: restore_array(model, image))
     np.testing.assert_array_equal(restored.pixels, restore(model, samples(3)))
 
@@ -65,7 +65,7 @@ def test_8_bits_of_srgb_are_restored_as_by_the_public_function(model: BANet) -> 
 def test_16_bits_are_restored_in_float(model: BANet) -> None:
     """Levels between those of 8 bits are used, and the result is that of 8 bits where the input is."""
     eight = samples(3)
-    photograph = Photograph(pixels=eight * np.uint16(257), bits=16)
+    photograph = PhotographFile(pixels=eight * np.uint16(257), bits=16)
     restored = restore_photograph(photograph, lambda image: restore_array(model, image)).pixels
     assert restored.dtype == np.uint16
     assert np.mean(restored % 257 != 0) > 0.8
@@ -82,7 +82,7 @@ def test_the_network_sees_srgb_and_its_change_comes_back_in_the_profiles_colours
 
     pixels = np.zeros((8, 8, 3), np.uint16)
     pixels[:, :4], pixels[:, 4:] = (20_000, 60_000, 15_000), (30_000, 30_000, 30_000)
-    restored = restore_photograph(Photograph(pixels=pixels, bits=16, profile=profile_of(P3, GAMMA)), darker).pixels
+    restored = restore_photograph(PhotographFile(pixels=pixels, bits=16, profile=profile_of(P3, GAMMA)), darker).pixels
     assert seen[0].min() == 0  # clipped red
     assert np.ptp(seen[0][0, 7]) < 1e-3  # neutral stays neutral
     assert restored[0, 0, 1] < 60_000
@@ -96,14 +96,14 @@ def test_grey_gets_the_mean_change() -> None:
         return image + np.array([0.3, 0.0, 0.0], np.float32)
 
     pixels = np.full((8, 8, 1), 10_000, np.uint16)
-    restored = restore_photograph(Photograph(pixels=pixels, bits=16), coloured).pixels
+    restored = restore_photograph(PhotographFile(pixels=pixels, bits=16), coloured).pixels
     assert restored.shape == (8, 8, 1)
     assert np.abs(restored.astype(int) - (10_000 + 6553.5)).max() <= 1
 
 
 @pytest.mark.parametrize("channels", [2, 4])
 def test_alpha_and_colours_under_alpha_0_stay(channels: int) -> None:
-    photograph = Photograph(pixels=samples(channels, 16), bits=16)
+    photograph = PhotographFile(pixels=samples(channels, 16), bits=16)
     restored = restore_photograph(photograph, brighter).pixels
     np.testing.assert_array_equal(restored[..., -1], photograph.pixels[..., -1])
     np.testing.assert_array_equal(restored[:9], photograph.pixels[:9])
@@ -113,12 +113,12 @@ def test_alpha_and_colours_under_alpha_0_stay(channels: int) -> None:
 def test_colours_by_alpha_stay_below_it() -> None:
     pixels = samples(4, 16)
     pixels[..., :3] = np.minimum(pixels[..., :3], pixels[..., 3:])
-    restored = restore_photograph(Photograph(pixels=pixels, bits=16, premultiplied=True), brighter).pixels
+    restored = restore_photograph(PhotographFile(pixels=pixels, bits=16, premultiplied=True), brighter).pixels
     assert (restored[..., :3] <= restored[..., 3:]).all()
 
 
 def test_a_profile_of_tables_is_told() -> None:
-    photograph = Photograph(pixels=samples(3), profile=b"x" * 200)
+    photograph = PhotographFile(pixels=samples(3), profile=b"x" * 200)
     restored = restore_photograph(photograph, unchanged)
     assert "profile has tables" in restored.notes[0]
     assert restored.profile == photograph.profile

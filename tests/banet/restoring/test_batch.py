@@ -17,8 +17,8 @@ from banet.data.images.codec import read_image, write_image
 from banet.errors import DataError, PartialError, ResourceError
 from banet.model.network_config import BANetConfig
 from banet.restoring import batch
-from banet.restoring.batch import Outcome, Restoration, restore_all
-from banet.restoring.inputs import RECORD, many_pictures
+from banet.restoring.batch import BatchOutcome, Restoration, restore_all
+from banet.restoring.input_files import RECORD, many_pictures
 
 Pixels = np.ndarray[Any, np.dtype[Any]]
 
@@ -48,7 +48,7 @@ def run(
     compare: bool = False,
     model: str = "0123",
     **more: Callable[..., None],
-) -> Outcome:
+) -> BatchOutcome:
     what = Restoration(
         restore=restore,
         config=BANetConfig(),

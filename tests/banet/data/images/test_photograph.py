@@ -12,7 +12,7 @@ import PIL.JpegImagePlugin
 import pytest
 from icc_profiles import GAMMA, profile_of
 
-from banet.data.images.photograph import Photograph, encode_photograph, losses, read_photograph, require_holdable
+from banet.data.images.photograph import PhotographFile, encode_photograph, losses, read_photograph, require_holdable
 from banet.errors import DataError
 
 PROFILE = PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile("sRGB")).tobytes()
@@ -42,7 +42,7 @@ def exif_of(orientation: int = 1) -> bytes:
     return exif.tobytes()
 
 
-def through(photograph: Photograph, ending: str, quality: int | None = None) -> Photograph:
+def through(photograph: PhotographFile, ending: str, quality: int | None = None) -> PhotographFile:
     return read_photograph(encode_photograph(photograph, ending, FACTS, quality=quality), "x")
 
 
@@ -60,7 +60,7 @@ KINDS = [
 def test_what_goes_in_comes_out(ending: str, channels: int, bits: int) -> None:
     profile = PROFILE if channels > 2 else GREY_PROFILE
     exif = exif_of().removeprefix(b"Exif\0\0")
-    photograph = Photograph(pixels=samples(channels, bits), bits=bits, profile=profile, exif=exif, xmp=XMP)
+    photograph = PhotographFile(pixels=samples(channels, bits), bits=bits, profile=profile, exif=exif, xmp=XMP)
     back = through(photograph, ending)
     most = {".webp": 8, ".avif": 12}.get(ending, 16)
     no_grey_alpha = channels == 2 and (ending, bits) not in ((".png", 8), (".tif", 8))
@@ -81,7 +81,7 @@ def test_what_goes_in_comes_out(ending: str, channels: int, bits: int) -> None:
 
 @pytest.mark.parametrize("bits", [10, 12])
 def test_an_avif_of_more_than_8_bits_keeps_its_depth(bits: int) -> None:
-    photograph = Photograph(pixels=samples(3, bits), bits=bits, ending=".avif")
+    photograph = PhotographFile(pixels=samples(3, bits), bits=bits, ending=".avif")
     back = through(photograph, ".avif")
     assert back.bits == bits
     np.testing.assert_array_equal(back.pixels, photograph.pixels)
@@ -139,7 +139,7 @@ def test_pixels_are_upright_and_no_viewer_turns_them_again(kind: str, orientatio
 
 
 def test_a_restored_picture_that_is_restored_again_has_one_provenance() -> None:
-    photograph = Photograph(pixels=samples(3), xmp=XMP)
+    photograph = PhotographFile(pixels=samples(3), xmp=XMP)
     twice = encode_photograph(through(photograph, ".png"), ".png", FACTS | {"Digest": "4567"}, quality=None)
     assert twice.count(b"banet:Digest") == 1
     assert b'banet:Digest="4567"' in twice
@@ -149,7 +149,7 @@ def test_a_restored_picture_that_is_restored_again_has_one_provenance() -> None:
 def test_colours_multiplied_by_alpha_stay_so() -> None:
     pixels = samples(4)
     pixels[..., :3] = np.minimum(pixels[..., :3], pixels[..., 3:])
-    back = through(Photograph(pixels=pixels, premultiplied=True), ".tif")
+    back = through(PhotographFile(pixels=pixels, premultiplied=True), ".tif")
     assert back.premultiplied
     np.testing.assert_array_equal(back.pixels, pixels)
 
@@ -181,16 +181,16 @@ def test_other_colours_are_refused_in_one_line(mode: str, kind: str, found: str)
 
 
 def test_a_tiff_that_would_be_read_wrongly_is_refused() -> None:
-    grey_alpha = encode_photograph(Photograph(pixels=samples(2, 16), bits=16), ".tif", FACTS, quality=None)
+    grey_alpha = encode_photograph(PhotographFile(pixels=samples(2, 16), bits=16), ".tif", FACTS, quality=None)
     with pytest.raises(DataError, match="x is a TIFF of an unusual kind: save it"):
         read_photograph(grey_alpha, "x")
 
 
 def test_what_a_format_cannot_hold_is_refused_before_the_work() -> None:
     pixels = samples(4)
-    clear = Photograph(pixels=pixels.copy())
+    clear = PhotographFile(pixels=pixels.copy())
     pixels[..., 3] = 255
-    opaque = Photograph(pixels=pixels)
+    opaque = PhotographFile(pixels=pixels)
     for ending in (".jpg", ".bmp"):
         with pytest.raises(DataError, match=f"x: '{ending}' cannot hold transparency"):
             require_holdable(clear, ending, "x")
@@ -198,9 +198,9 @@ def test_what_a_format_cannot_hold_is_refused_before_the_work() -> None:
     assert through(opaque, ".jpg").pixels.shape == (37, 51, 3)
     with pytest.raises(DataError, match="cannot hold the picture's colour profile"):
         require_holdable(replace(opaque, profile=PROFILE), ".bmp", "x")
-    deep = Photograph(pixels=samples(3, 16), bits=16)
+    deep = PhotographFile(pixels=samples(3, 16), bits=16)
     assert losses(deep, ".webp", None) == ["16 bits were rounded to 8: .png and .tif keep them"]
-    wide = Photograph(pixels=np.zeros((8, 70000, 3), np.uint8))
+    wide = PhotographFile(pixels=np.zeros((8, 70000, 3), np.uint8))
     for ending in (".jpg", ".webp"):
         with pytest.raises(DataError, match=f"8x70000 does not fit into the format '{ending}'"):
             encode_photograph(wide, ending, FACTS, quality=None)

@@ -18,7 +18,7 @@ _SAME_FORMAT = {  # endings of inputs that are written: as they are, or by the e
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
+class PictureFile:
     """One picture of many."""
 
     source: Path
@@ -35,7 +35,7 @@ def compared_path(target: Path) -> Path:
     return target.with_stem(f"{target.stem}-compared")
 
 
-def many_pictures(given: str, output: Path, *, compare: bool) -> list[Picture] | None:
+def many_pictures(given: str, output: Path, *, compare: bool) -> list[PictureFile] | None:
     """Find the pictures of a folder or pattern; None if `given` is neither, and so names one file.
 
     Args:
@@ -65,7 +65,7 @@ def many_pictures(given: str, output: Path, *, compare: bool) -> list[Picture] |
     inside = output.resolve()
     if path.is_dir() and inside.is_relative_to(path.resolve()):
         raise DataError(f"{output} lies inside {given}, whose pictures are restored: name a folder outside it")
-    pictures = [Picture(source=top / name, target=output / name.with_suffix(_ending(name))) for name in names]
+    pictures = [PictureFile(source=top / name, target=output / name.with_suffix(_ending(name))) for name in names]
     _require_apart(pictures, compare)
     return pictures
 
@@ -81,7 +81,7 @@ def _without_wildcards(pattern: Path) -> Path:
     return Path(*parts[:first])
 
 
-def _require_apart(pictures: Collection[Picture], compare: bool) -> None:
+def _require_apart(pictures: Collection[PictureFile], compare: bool) -> None:
     writers: dict[Path, list[str]] = defaultdict(list)
     for picture in pictures:
         for target in (picture.target, picture.compared) if compare else (picture.target,):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from banet.errors import DataError
-from banet.restoring.inputs import many_pictures
+from banet.restoring.input_files import many_pictures
 
 ALL = ["a.PNG", "b.jpg", "trip/c.tif", "trip/deep/d.jpg", "trip/e.png"]
 
