@@ -2,9 +2,12 @@
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from cyclopts import Parameter, Token, validators
+
+from banet.model.digest import weights_digest
 
 if TYPE_CHECKING:
     from banet.model.network import BANet
@@ -29,23 +32,36 @@ Size = Annotated[tuple[int, int], Parameter(converter=_size, n_tokens=1, metavar
 """Height and width, pixels."""
 
 
-def load_source(model: str | None) -> tuple["BANet", str]:
-    """Load a model from a folder or a models:/ URI, the champion last promoted if None; return where it is from too.
+class Source(NamedTuple):
+    """A model, and where it is from."""
+
+    network: "BANet"
+    name: str  # its folder, or the address of its version in the registry
+    digest: str  # of its weights
+
+
+def load_source(model: str | None) -> Source:
+    """Load a model from a folder or a models:/ URI, the champion last promoted if None.
 
     A line on standard error says what the demo's model is not made for.
 
     Raises:
         BanetError: there is no such model, or it cannot be loaded.
     """
-    from banet.tracking.load import load_model
+    from banet.tracking.load import find_registered, load_model
 
+    if model is not None and not model.startswith("models:"):
+        network = load_model(model)
+        return Source(network, model, weights_digest(Path(model)))
     if model is None:
         from banet.tracking.registry import latest_champion
         from banet.tracking.store import connect
 
-        model = latest_champion(connect()).uri
-    network = load_model(model)
-    if model.removeprefix("models:").lstrip("/").startswith((f"{DEMO}/", f"{DEMO}@")):
-        what = f"note: {model} was trained on a small synthetic benchmark"
+        version = latest_champion(connect())
+    else:
+        _, version = find_registered(model)
+    network = load_model(version.uri)
+    if version.name == DEMO:
+        what = f"note: {version.uri} was trained on a small synthetic benchmark"
         print(f"{what}: `banet pull banet-gopro --champion` brings weights for real photographs", file=sys.stderr)
-    return network, model
+    return Source(network, version.uri, version.digest)

@@ -37,7 +37,7 @@ def info(
     if model and model.endswith((".yaml", ".yml")):
         network, source = BANet(read_model_config(Path(model))), f"{model}, weights at random"
     else:
-        network, source = load_source(model)
+        network, source, _ = load_source(model)
     costs = describe(network, device=device, dtype=getattr(torch, dtype), latency_size=size)
     print(f"{source}\n{costs}")
 
@@ -84,6 +84,6 @@ def export_checkpoint(model: str, file: Path, /) -> None:
     """
     from banet.model import checkpoint
 
-    network, source = load_source(model)
+    network, source, _ = load_source(model)
     checkpoint.export_checkpoint(network, file)
     print(f"{file}: the weights of {source} under the released names, for BGR images")

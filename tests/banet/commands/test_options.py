@@ -7,6 +7,7 @@ import pytest
 
 from banet.commands.options import load_source
 from banet.errors import ModelError
+from banet.model.digest import weights_digest
 from banet.model.network import BANet
 from banet.model.network_config import BANetConfig
 from banet.model.weights import save_weights
@@ -28,10 +29,11 @@ def test_the_demos_champion_names_what_restores_photographs_and_no_champion_too(
         promote(store, register(store, tmp_path / "weights", name=name, run_id=""), reason="test")
     capsys.readouterr()
     for source in (None, "models:/banet-minimal@champion", str(tmp_path / "weights")):
-        _, shown = load_source(source)
+        _, shown, digest = load_source(source)
+        assert digest == weights_digest(tmp_path / "weights")
         assert shown in {source, "models:/banet-minimal/1"}
         assert capsys.readouterr().err == ""
     load_source("models:/banet-mini@champion")
     (line,) = capsys.readouterr().err.splitlines()
-    assert "models:/banet-mini@champion was trained on a small synthetic benchmark" in line
+    assert "models:/banet-mini/1 was trained on a small synthetic benchmark" in line
     assert "`banet pull banet-gopro --champion` brings weights for real photographs" in line
