@@ -118,7 +118,7 @@ def train_missing(store: Store, networks: Sequence[AblationNetwork], overrides: 
 
 def _run(name: str, *command: str) -> None:
     """Run a module's command in a group of processes of its own, which ends with this process."""
-    from pipelines.dvc_runs import ProcessGroups
+    from pipelines.runs.dvc_runs import ProcessGroups
 
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     groups = ProcessGroups()

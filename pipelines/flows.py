@@ -22,13 +22,13 @@ from prefect.futures import PrefectFuture, wait
 from prefect.states import Completed, Failed
 
 from banet.errors import ConfigError
-from pipelines.artifacts import StageProgress, show_result
-from pipelines.dvc_runs import ProcessGroups, experiment, reproduce
 from pipelines.graph import Graph, read_graph
 from pipelines.running import running
-from pipelines.turns import say_crashed, turn, under_way
-from pipelines.variants import BenchmarkName, ModelName, Override, RecipeName, Seed, settings
-from pipelines.watch import Watch
+from pipelines.runs.artifacts import StageProgress, show_result
+from pipelines.runs.dvc_runs import ProcessGroups, experiment, reproduce
+from pipelines.runs.turns import say_crashed, turn, under_way
+from pipelines.runs.variants import BenchmarkName, ModelName, Override, RecipeName, Seed, settings
+from pipelines.runs.watch import Watch
 
 REFUSED = "Refused"  # the failed state of a stage that would fail again: bad input, or an error of DVC itself
 RETRY_DELAY_S = 10

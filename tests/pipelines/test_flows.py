@@ -12,9 +12,10 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.states import Running
 
-from pipelines import dvc_runs, flows
-from pipelines.dvc_runs import Outcome, ProcessGroups, judge, reproduce
+from pipelines import flows
 from pipelines.flows import train_banet
+from pipelines.runs import dvc_runs
+from pipelines.runs.dvc_runs import Outcome, ProcessGroups, judge, reproduce
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # DVC's own use of pygtrie
 

@@ -14,9 +14,9 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 from prefect.states import Cancelling, Running
 
-from pipelines import watch
 from pipelines.flows import train_banet
-from pipelines.watch import Watch
+from pipelines.runs import watch
+from pipelines.runs.watch import Watch
 
 pytestmark = pytest.mark.server
 

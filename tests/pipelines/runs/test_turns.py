@@ -3,7 +3,7 @@
 import threading
 from pathlib import Path
 
-from pipelines.turns import turn
+from pipelines.runs.turns import turn
 
 
 def test_runs_of_a_checkout_take_turns_and_say_once_whom_they_wait_for(tmp_path: Path) -> None:

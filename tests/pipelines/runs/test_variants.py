@@ -7,7 +7,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from pipelines.flows import train_banet
-from pipelines.variants import ModelName, Override, choices, settings
+from pipelines.runs.variants import ModelName, Override, choices, settings
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # DVC's own use of pygtrie
 GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost"]

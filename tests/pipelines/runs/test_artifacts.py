@@ -8,7 +8,7 @@ import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
 
-from pipelines.artifacts import StageProgress, show_result
+from pipelines.runs.artifacts import StageProgress, show_result
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("api")]
 STATES = ["train:  25%|##5       | 1/4 [00:05<?, ? steps/s]", "train:  75%|#######5  | 3/4 [00:35<00:12, 12 s/ steps]"]
@@ -39,7 +39,7 @@ def test_a_server_that_is_away_stops_no_stage(monkeypatch: pytest.MonkeyPatch) -
     def away(*_: object, **__: object) -> None:
         raise httpx.ConnectError("refused")
 
-    monkeypatch.setattr("pipelines.artifacts.create_progress_artifact", away)
+    monkeypatch.setattr("pipelines.runs.artifacts.create_progress_artifact", away)
     assert shows_a_stage(STATES, "away") == STATES
     assert artifacts("away") == []
 
