@@ -15,7 +15,7 @@ from banet.commands.score import score
 from banet.commands.study import study
 from banet.commands.synthesize import synthesize
 from banet.commands.training import cost, replay
-from banet.commands.weights import export_checkpoint, import_checkpoint, info
+from banet.commands.weights import export, export_checkpoint, import_checkpoint, info
 from banet.errors import BanetError, raise_on_signals, say_no_more
 
 app = App(
@@ -32,6 +32,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     info,
     import_checkpoint,
     export_checkpoint,
+    export,
     synthesize,
     pull,
     models,

@@ -76,6 +76,8 @@ OWNERS = {  # files, or folders with all below; a package that is not named here
     "cyclopts": ("banet/cli.py", "banet/commands/"),
     "matplotlib": ("banet/analysis/explain.py", "pipelines/report/"),
     "jinja2": ("pipelines/report/",),
+    "onnxruntime": ("banet/restoring/export.py",),
+    "onnxscript": ("banet/restoring/export.py",),  # what torch exports with
     "psycopg": (),  # a driver that MLflow's server finds by its name
     "skimage": (),  # mini reads their photographs as files
     "sklearn": (),
