@@ -62,9 +62,9 @@ def export_network(model: BANet, file: Path, *, digest: str, source: str, precis
         "config": json.dumps(asdict(model.config)),
         "normalisation": json.dumps(_NORMALISATION | {"clamp_output": True}),
     }
-    program = _traced(model, smallest, precision)
     try:
         with whole_file(file) as partial:
+            program = _traced(model, smallest, precision)
             return _largest_difference(write(program, facts, partial), model, smallest, TOLERANCES[precision])
     except OSError as error:
         raise ModelError(f"{file} cannot be written ({error.strerror}): name another file") from None
