@@ -12,6 +12,7 @@ from banet.commands.pull import pull
 from banet.commands.registry import models, promote, register
 from banet.commands.restore import deblur, explain
 from banet.commands.score import score
+from banet.commands.serve import serve
 from banet.commands.study import study
 from banet.commands.synthesize import synthesize
 from banet.commands.training import cost, replay
@@ -42,6 +43,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     evaluate,
     cost,
     replay,
+    serve,
 )
 for command in COMMANDS:
     app.command(command)

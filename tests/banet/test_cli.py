@@ -260,6 +260,7 @@ def test_a_wrong_option_is_one_line_that_says_what_is_accepted(
 COMMANDS = {
     "cost",
     "replay",
+    "serve",
     *("deblur", "explain", "info", "import-checkpoint", "export-checkpoint", "export", "synthesize"),
     *("models", "promote", "pull", "register", "score", "evaluate", "study"),
 }
