@@ -27,6 +27,7 @@ from banet.restoring.any_size import restore_any_size
 from banet.serving.followed_model import Source, follow
 
 BATCH_PIXELS = 2**20  # restored together at most; one picture may have more
+DECODED = 8  # pictures that a replica holds decoded; others wait as files
 _JPEG = b"\xff\xd8\xff"
 _AGAIN = {"Retry-After": "1"}  # seconds
 
@@ -62,6 +63,7 @@ class Restorer:
     def __init__(self, source: Source, limits: RequestLimits, look_every: float) -> None:
         address, load = source.newest()
         self._limits, self._held = limits, (address, load())
+        self._room = asyncio.Semaphore(DECODED)
         threading.Thread(target=follow, args=(source, look_every, address, self._take), daemon=True).start()
 
     def _take(self, address: str, model: BANet) -> None:
@@ -73,6 +75,10 @@ class Restorer:
 
     async def __call__(self, content: bytes) -> Answer:
         """Return the restored picture in the format it came in, or why there is none."""
+        async with self._room:
+            return await self._answered(content)
+
+    async def _answered(self, content: bytes) -> Answer:
         try:
             most = self._limits.pixels
             picture = await asyncio.to_thread(decode_picture, content, "the picture", most_pixels=most)

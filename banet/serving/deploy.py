@@ -1,5 +1,6 @@
 """Starting and ending the service on a Ray that runs."""
 
+import logging
 import os
 import socket
 
@@ -24,6 +25,7 @@ def run(source: Source, limits: RequestLimits, *, host: str, port: int, replicas
         raise ResourceError(f"{replicas} replicas need {replicas} cores, Ray has {cores}: use fewer")
     share = min(cores // replicas, os.cpu_count() or 1)  # on a cluster, no replica has more than a machine
     quiet = {"log_level": "ERROR"}
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)  # of this process
     app = application(source, limits, replicas=replicas, cores=share, look_every=look_every)
     try:
         serve.start(http_options={"host": host, "port": port}, logging_config=quiet)
