@@ -100,7 +100,7 @@ class Restorer:
     def _refusal(self, status: int, line: str) -> Answer:
         return Answer(status=status, content=f"{line}\n".encode(), media="text/plain", model=self._held[0])
 
-    @serve.batch(max_batch_size=BATCH_PIXELS, batch_wait_timeout_s=0.005, batch_size_fn=_pixels)
+    @serve.batch(max_batch_size=BATCH_PIXELS, batch_wait_timeout_s=0.005, batch_size_fn=_pixels)  # type: ignore[untyped-decorator]
     async def _restored(self, images: list[Image]) -> list[tuple[Image | BanetError, str]]:
         address, model = self._held
         return [(image, address) for image in await asyncio.to_thread(restore_together, model, images)]
@@ -193,10 +193,12 @@ class Front:
 def application(source: Source, limits: RequestLimits, *, replicas: int, cores: float, look_every: float) -> Any:  # noqa: ANN401  # ray has no types
     """Return the application, with so many replicas of so many cores."""
     most = limits.requests + 16  # beside those refused by us, with a time to come again
-    restorer = Restorer.options(
+    restorer = Restorer.options(  # type: ignore[attr-defined]  # ray has no types
         num_replicas=replicas,
         max_ongoing_requests=limits.requests,
         ray_actor_options={"num_cpus": cores},
     ).bind(source, limits, look_every)
-    front = Front.options(max_ongoing_requests=most, max_queued_requests=most, ray_actor_options={"num_cpus": 0})
+    front = Front.options(  # type: ignore[attr-defined]
+        max_ongoing_requests=most, max_queued_requests=most, ray_actor_options={"num_cpus": 0}
+    )
     return front.bind(restorer, limits)

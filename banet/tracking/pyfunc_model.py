@@ -38,7 +38,7 @@ class RefusedError(DataError, MlflowException):  # type: ignore[misc]  # mlflow 
     """What a scoring server answers with status 400 and this one line, without the request, which MLflow would add."""
 
     def __init__(self, line: str) -> None:
-        super().__init__(line, error_code=INVALID_PARAMETER_VALUE)
+        super().__init__(line, error_code=INVALID_PARAMETER_VALUE)  # type: ignore[call-arg]  # MlflowException's
 
     @property
     def message(self) -> str:
