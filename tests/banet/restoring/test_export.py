@@ -91,7 +91,7 @@ def test_local_strips_are_exported_for_images_beyond_their_window(tmp_path: Path
 
 
 def test_what_computes_something_else_gets_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(export.TOLERANCES, "float16", 1e-9)  # type: ignore[arg-type]
+    monkeypatch.setitem(export.TOLERANCES, "float16", 1e-9)
     (tmp_path / "banet.pt2").write_bytes(b"the one before")
     with pytest.raises(ModelError, match=r"banet.pt2 is not written: at 8x8 it differs from torch by .*1e-09") as error:
         export_network(network(), tmp_path / "banet.pt2", digest="", source="", precision="float16")

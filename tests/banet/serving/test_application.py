@@ -149,7 +149,8 @@ def test_more_than_are_allowed_are_told_to_come_again_and_counted(service: Servi
 def test_a_champion_that_moves_is_taken_over_without_a_lost_request(service: Service) -> None:
     expected = [restore(load_weights(folder), IMAGE) for folder in service.folders]
     promote(service.store, register(service.store, service.folders[1], name="banet-served", run_id=""), reason="better")
-    seen, end = [], time.monotonic() + STARTED_WITHIN
+    seen: list[str] = []
+    end = time.monotonic() + STARTED_WITHIN
     while not seen or seen[-1] != "models:/banet-served/2":
         reply = service.ask(encode_png(IMAGE))
         assert reply.status == 200
