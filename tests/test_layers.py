@@ -39,6 +39,7 @@ FLOORS = {
     "banet.analysis": 2,
     "banet.lineage": 3,
     "banet.tracking": 3,
+    "banet.serving": 3,
     "banet.cli": 3,
     "banet.commands": 3,
     "pipelines": 4,
@@ -49,6 +50,7 @@ OWNERS = {  # files, or folders with all below; a package that is not named here
         "banet/data/stream/ray_stream.py",
         "banet/ray_session.py",
         "banet/scoring/spread.py",
+        "banet/serving/",
         "banet/train/launch.py",
         "banet/train/ray_worker.py",
     ),
@@ -78,6 +80,10 @@ OWNERS = {  # files, or folders with all below; a package that is not named here
     "cyclopts": ("banet/cli.py", "banet/commands/"),
     "matplotlib": ("banet/analysis/explain.py", "pipelines/report/"),
     "jinja2": ("pipelines/report/",),
+    "onnxruntime": ("banet/restoring/export.py",),
+    "onnxscript": ("banet/restoring/export.py",),  # what torch exports with
+    "prometheus_client": ("banet/serving/application.py",),
+    "starlette": ("banet/serving/application.py",),
     "psycopg": (),  # a driver that MLflow's server finds by its name
     "skimage": (),  # mini reads their photographs as files
     "sklearn": (),

@@ -1,4 +1,4 @@
-"""`banet info`, `import-checkpoint` and `export-checkpoint`: what a network costs, and its weights elsewhere."""
+"""`banet info`, `import-checkpoint`, `export-checkpoint`, `export`: what a network costs, and its weights elsewhere."""
 
 from pathlib import Path
 from typing import Literal
@@ -87,3 +87,35 @@ def export_checkpoint(model: str, file: Path, /) -> None:
     network, source, _ = load_source(model)
     checkpoint.export_checkpoint(network, file)
     print(f"{file}: the weights of {source} under the released names, for BGR images")
+
+
+def export(model: str, file: Path, /, *, dtype: Literal["float32", "float16"] = "float32") -> None:
+    """Write a model for other runtimes: ONNX, or an archive of torch.export.
+
+    For example:
+      banet export models/candidate banet.onnx
+      banet export models:/banet-gopro@champion banet.pt2
+      banet export models/candidate half.onnx --dtype float16
+
+    Args:
+        model: a folder or a models:/ URI.
+        file: ends in .onnx or .pt2; it takes images of any size from 8x8 up, and is checked at eight sizes.
+        dtype: of weights and arithmetic; float16 halves the file. Input and output are float32.
+    """
+    from banet.model.digest import weights_digest
+    from banet.restoring.export import CHECKED, export_network, require_exportable, smallest_side
+    from banet.tracking.load import find_registered
+
+    require_exportable(file)
+    if model.startswith("models:"):
+        found = find_registered(model)[1]
+        model, digest = found.uri, found.digest
+    network, source = load_source(model)
+    if not model.startswith("models:"):
+        digest = weights_digest(Path(model))
+    difference = export_network(network, file, digest=digest, source=source, precision=dtype)
+    smallest = smallest_side(network.config)
+    print(
+        f"{file}: {source} in {dtype}, digest {digest[:12]}, for images from {smallest}x{smallest} up; "
+        f"differs from torch by at most {difference:.1g} of 1 at {len(CHECKED)} sizes"
+    )

@@ -248,7 +248,8 @@ def test_a_wrong_option_is_one_line_that_says_what_is_accepted(
 COMMANDS = {
     "cost",
     "replay",
-    *("deblur", "explain", "info", "import-checkpoint", "export-checkpoint", "synthesize"),
+    "serve",
+    *("deblur", "explain", "info", "import-checkpoint", "export-checkpoint", "export", "synthesize"),
     *("models", "lineage", "promote", "pull", "register", "score", "evaluate", "study"),
 }
 
@@ -289,6 +290,8 @@ def test_the_help_imports_nothing_heavy() -> None:
         (["register", "nowhere", "--as", "tiny"], "error: no model in nowhere"),  # the flags of 0.1
         (["study", "--a", "nowhere", "--b", "there", "--out", "x.jsonl"], "error: nowhere is not a folder"),
         (["export-checkpoint", "nowhere", "new.pth"], "error: no model in nowhere"),
+        (["export", "nowhere", "new.pt2"], "error: no model in nowhere"),
+        (["export", "model", "new.pth"], "error: new.pth: no form has the ending '.pth': use .onnx or .pt2"),
     ],
 )
 @pytest.mark.usefixtures("model", "photo")

@@ -129,6 +129,15 @@ def encode_png(image: Image, *, compression: int = 3, profile: bytes = b"", exif
     return _encode(image, ".png", [cv2.IMWRITE_PNG_COMPRESSION, compression], profile, exif)
 
 
+def encode_jpeg(image: Image, *, profile: bytes = b"", exif: bytes = b"") -> bytes:
+    """Encode as JPEG of quality 95, with all of its colour.
+
+    Raises:
+        DataError: a side is longer than 65500 pixels.
+    """
+    return _encode(image, ".jpg", _JPEG, profile, exif)
+
+
 def encode_webp(image: Image, *, quality: int | None = None) -> bytes:
     """Encode as WebP, losslessly or with a quality from 1 (small) to 100.
 

@@ -19,6 +19,10 @@ DEFLATE = 8, 32946  # TIFF: numbers of the compression
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
+class TooLargeError(DataError):
+    """A picture has more pixels than are taken."""
+
+
 class Pixels(NamedTuple):
     """The kind of pixels in a file."""
 
@@ -67,13 +71,13 @@ def read_header(content: bytes, where: str, *, most_pixels: int = MOST_PIXELS) -
             frames = 1 if width * height > most_pixels else _frames(opened)
     except PIL.Image.DecompressionBombError as error:
         found = "".join(re.findall(r"\((\d+) pixels\)", str(error)))
-        raise DataError(f"{where} has {found} pixels, {too_large}") from None
+        raise TooLargeError(f"{where} has {found} pixels, {too_large}") from None
     except Exception:  # whatever a damaged or unknown header makes Pillow raise
         return ImageHeader(_pixels(content))
     if not intact:
         raise DataError(damaged(where))
     if width * height > most_pixels:
-        raise DataError(f"{where} is {height}x{width} (height x width), {too_large}")
+        raise TooLargeError(f"{where} is {height}x{width} (height x width), {too_large}")
     if frames > 1:
         raise DataError(f"{where} holds {frames} frames or pages: save them as single pictures, and give those")
     return ImageHeader(

@@ -112,7 +112,7 @@ def test_a_pattern_is_taken_as_a_folder_is(tmp_path: Path) -> None:
         (["photo.png", "-", "--compare"], "--compare writes a second picture"),
         (["photo.png", "out.png", "--quality", "101"], "101"),
         (["clear.png", "out.jpg"], "clear.png: '.jpg' cannot hold transparency"),
-        (["clip.mp4", "out.mp4"], "clip.mp4 is a video"),
+        (["clip.mp4", "out.mp4"], "clip.mp4 is no video"),
         (["huge.png", "out.png"], "huge.png has 1600000000 pixels, more than the 179 megapixels"),
     ],
 )

@@ -36,7 +36,7 @@ def test_options_that_do_not_fit_and_bad_videos_are_one_line(
     source, out = film(tmp_path / "clip.mp4"), str(tmp_path / "sharp.mp4")
     (tmp_path / "broken.mp4").write_bytes(source.read_bytes()[:1000])
     for arguments, part in (
-        ([str(source), out, "--sub-images"], "--sub-images is for pictures"),
+        ([str(source), out, "--sub-images"], "are for pictures"),
         ([str(source), out, "--encoder", "qqq"], "--encoder qqq"),
         ([str(tmp_path / "broken.mp4"), out], "broken.mp4 is no video"),
         ([str(source), str(source)], "is the video itself"),
