@@ -65,3 +65,12 @@ def load_source(model: str | None) -> Source:
         what = f"note: {version.uri} was trained on a small synthetic benchmark"
         print(f"{what}: `banet pull banet-gopro --champion` brings weights for real photographs", file=sys.stderr)
     return Source(network, version.uri, version.digest)
+
+
+def numbers(_: object, tokens: Sequence[Token]) -> list[int]:
+    """Convert an option such as 1,5,10."""
+    text = tokens[0].value
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        raise ValueError(f"{text!r} is no list of numbers: write 1,5,10.") from None

@@ -1,8 +1,8 @@
-"""`banet deblur` and `banet explain`: pictures through a network."""
+"""`banet deblur`: pictures and videos through a network."""
 
 import re
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from cyclopts import Parameter, Token, validators
 
-from banet.commands.options import Positive, load_source
+from banet.commands.options import Positive, load_source, numbers
 from banet.errors import ConfigError, DataError, PartialError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from banet.image import Image
-    from banet.model.network import BANet
     from banet.progress import OnProgress
     from banet.restoring.batch import Restoration
     from banet.restoring.change import Change
@@ -44,14 +42,6 @@ def _no_option(_: object, value: str) -> None:
 _Place = Annotated[str, Parameter(allow_leading_hyphen=True, validator=_no_option)]  # takes - too
 
 
-def _numbers(_: object, tokens: Sequence[Token]) -> list[int]:
-    text = tokens[0].value
-    try:
-        return [int(number) for number in text.split(",")]
-    except ValueError:
-        raise ValueError(f"{text!r} is no list of numbers: write 1,5,10.") from None
-
-
 def deblur(
     given: _Place,
     output: _Place,
@@ -66,7 +56,7 @@ def deblur(
     max_memory: Annotated[int | None, Parameter(converter=_bytes, n_tokens=1, metavar="SIZE")] = None,
     encoder: str | None = None,
     crf: int | None = None,
-    drop: Annotated[list[int] | None, Parameter(converter=_numbers, n_tokens=1, metavar="N,N,…")] = None,
+    drop: Annotated[list[int] | None, Parameter(converter=numbers, n_tokens=1, metavar="N,N,…")] = None,
 ) -> None:
     """Restore pictures of any size: one, a folder with its tree, or all that match a pattern; or a video.
 
@@ -158,35 +148,6 @@ def _video(
             on_progress=bar.to,
         )
     return f"{source}; {note}"
-
-
-def explain(
-    photo: Path,
-    out: Path,
-    /,
-    *,
-    model: str | None = None,
-    modules: Annotated[list[int] | None, Parameter(converter=_numbers, n_tokens=1, metavar="N,N,…")] = None,
-) -> None:
-    """Draw what attention sees in a picture: masks, attended features, strips.
-
-    For example:
-      banet explain photo.jpg attention.png
-      banet explain photo.jpg sheet.png --model models/candidate --modules 1,5,10
-
-    Args:
-        photo: the blurred picture: PNG, JPEG, …, of 8 bits.
-        out: the sheet of panels, e.g. attention.png.
-        model: a folder or a models:/ URI; by default the champion last promoted.
-        modules: numbers from 1, e.g. 1,5,10; by default the first, the middle and the last.
-    """
-    from banet.analysis.explain import explain
-
-    def sheet(network: "BANet", image: "Image") -> "Image":
-        return explain(network, image, modules=modules)
-
-    source, notes = _picture(photo, out, model, sheet, "make it smaller first")
-    print(f"{out}: what attention sees in {photo}, by {source}{notes}")
 
 
 class _Options(NamedTuple):
@@ -301,35 +262,3 @@ def _write_report(report: Path | None, changes: "Mapping[str, Change]") -> None:
 
     with writing_to(report.parent):
         write_atomically(report, table(changes))
-
-
-def _picture(
-    photo: Path,
-    out: Path,
-    model: str | None,
-    work: Callable[["BANet", "Image"], "Image"],
-    too_large: str,
-) -> tuple[str, str]:
-    """Write what `work` makes of a picture; return where the model is from, and what else there is to say.
-
-    Args:
-        photo: the picture.
-        out: the file to write.
-        model: as for `deblur`.
-        work: makes the output's pixels.
-        too_large: the remedy if the memory does not suffice.
-
-    Raises:
-        BanetError: one line that names the file or the model.
-    """
-    from banet.data.images.codec import loss, read_picture, require_writable, write_image
-    from banet.memory import enough_memory
-
-    with enough_memory(str(photo), too_large):
-        picture = read_picture(photo)
-    require_writable(out)  # before any work is done for it
-    network, source, _ = load_source(model)
-    with enough_memory(str(photo), too_large, size=picture.pixels.shape, config=network.config):
-        write_image(out, work(network, picture.pixels))
-    converted = f"{photo} was {picture.converted}" if picture.converted else ""
-    return source, "".join(f"; {note}" for note in (converted, loss(out)) if note)
