@@ -112,7 +112,7 @@ def export(model: str, file: Path, /, *, dtype: Literal["float32", "float16"] = 
     if model.startswith("models:"):
         found = find_registered(model)[1]
         model, digest = found.uri, found.digest
-    network, source = load_source(model)
+    network, source, _ = load_source(model)
     if not model.startswith("models:"):
         digest = weights_digest(Path(model))
     difference = export_network(network, file, digest=digest, source=source, precision=dtype)
