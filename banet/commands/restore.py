@@ -163,13 +163,14 @@ class _Options(NamedTuple):
 
     def restoration(self, folder: Path | None, on_progress: "OnProgress") -> tuple["Restoration", str]:
         """Load the model; return what it does to a picture, and where it is from."""
-        from banet.inference import restore_array_in_parts
+        from banet.inference import fastest_device, restore_array_in_parts
         from banet.model.network import with_local_strips
         from banet.progress import say
         from banet.restoring.any_size import restore_any_size
         from banet.restoring.batch import Restoration
 
         network, source, digest = load_source(self.model)
+        network.to(fastest_device())
         chosen = network if self.local_crop is None else with_local_strips(network, self.local_crop)
         if self.max_memory is not None and chosen.config.attention == "sa":
             say("self-attention takes the picture whole: --max-memory is not kept")
