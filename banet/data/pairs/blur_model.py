@@ -137,7 +137,7 @@ def soft_blob(rng: np.random.Generator, shape: tuple[int, int]) -> npt.NDArray[n
 def _arc(rng: np.random.Generator) -> npt.NDArray[np.complex128]:
     # A steady motion, acceleration, its change, and a tremble of two to four periods; x real, y imaginary.
     t = np.linspace(-0.5, 0.5, WALK_STEPS + 1)
-    acceleration, change, tremble = (rng.normal(0, sigma, 2) @ (1, 1j) for sigma in (0.35, 0.5, 0.02))
+    acceleration, change, tremble = (complex(*rng.normal(0, sigma, 2)) for sigma in (0.35, 0.5, 0.02))
     swing = np.sin(2 * np.pi * (rng.uniform(2, 4) * t + rng.random()))
     arc: npt.NDArray[np.complex128] = t + acceleration * t**2 + change * t**3 + tremble * swing
     return arc * np.exp(2j * np.pi * rng.random())
