@@ -10,7 +10,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: demo test check clean
+.PHONY: demo test chaos check ablation clean
 
 demo: $(BIN)/installed
 	@python -m pipelines.stages.check
@@ -21,10 +21,18 @@ demo: $(BIN)/installed
 test: $(BIN)/installed
 	@OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadscope
 
+chaos: $(BIN)/installed
+	@python -m pytest -sv -m chaos tests/chaos
+
 check: $(BIN)/installed
 	@ruff check .
 	@ruff format --check .
 	@mypy
+
+# Trains every network of the paper's tables once and prints them: make ablation TABLES="5 8" SET="recipe=paper".
+TABLES ?= 5
+ablation: $(BIN)/installed
+	@python -m pipelines.ablation_runs --tables "$(TABLES)" --overrides "$(SET)"
 
 # Whole or absent: the mark is made last, and made again when the requirements change.
 $(BIN)/installed: pyproject.toml constraints.txt

@@ -3,6 +3,7 @@
 `params.yaml` is parsed only here; other functions take the section they need.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -101,7 +102,7 @@ class RecipeParams:
     phases: tuple[PhaseParams, ...]
     loss: LossParams
     log_every: int  # optimizer steps between points of the training curve
-    validate_every: int  # optimizer steps between validations, each with a checkpoint
+    validate_every: int  # optimizer steps between validations
 
     def __post_init__(self) -> None:
         if not self.phases:
@@ -112,18 +113,57 @@ class RecipeParams:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerRange:
+    """A number of workers that follows what the cluster has, while a run goes on."""
+
+    min: int
+    max: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterParams:
     """Where the model is trained; this changes the result only by the order of floating-point sums."""
 
-    workers: int  # DDP processes
+    workers: int | WorkerRange  # DDP processes
     cpus_per_worker: float  # logical CPUs of Ray; the data stream needs one more in all
     gpus_per_worker: float
     shards: str | None = None  # a folder or URI (s3://…) that all nodes can read; train copies the shards there
     resume: str | None = None  # MLflow id of an unfinished run to continue although its code has changed since
+    checkpoint_every: int | str = "2 min"  # optimizer steps, or minutes as "2 min": at most what a killed run repeats
+    timeout_s: int = 300  # seconds after which workers that wait for one that hangs are ended and started again
+
+    @property
+    def fewest(self) -> int:
+        """Workers without which the run does not start."""
+        return self.workers if isinstance(self.workers, int) else self.workers.min
+
+    @property
+    def most(self) -> int:
+        """Workers that the run uses where the cluster has room for them."""
+        return self.workers if isinstance(self.workers, int) else self.workers.max
+
+    def checkpoint_is_due(self, steps: int, seconds: float) -> bool:
+        """Whether it is time for a checkpoint, so many optimizer steps and seconds after the last one."""
+        if isinstance(self.checkpoint_every, int):
+            return steps >= self.checkpoint_every
+        return seconds >= self._checkpoint_seconds()
+
+    def _checkpoint_seconds(self) -> float:
+        found = re.fullmatch(r"(\d+(?:\.\d+)?) ?min", str(self.checkpoint_every))
+        return 60 * float(found[1]) if found else 0.0
 
     def __post_init__(self) -> None:
-        if self.workers < 1:
-            raise ConfigError(f"cluster.workers must be at least 1, got {self.workers}")
+        if not 1 <= self.fewest <= self.most:
+            given = str(self.workers) if isinstance(self.workers, int) else f"{self.fewest} to {self.most}"
+            raise ConfigError(f"cluster.workers must be at least 1, and min at most max, got {given}")
+        every = self.checkpoint_every if isinstance(self.checkpoint_every, int) else self._checkpoint_seconds()
+        if every <= 0:
+            raise ConfigError(
+                "cluster.checkpoint_every must be a number of steps, or minutes such as 2 min, and above 0, "
+                f"got {self.checkpoint_every}"
+            )
+        if self.timeout_s < 1:
+            raise ConfigError(f"cluster.timeout_s must be at least 1, got {self.timeout_s}")
         if self.cpus_per_worker <= 0 or self.gpus_per_worker < 0:
             raise ConfigError(
                 "cluster.cpus_per_worker must be above 0 and cluster.gpus_per_worker at least 0, "
@@ -144,12 +184,13 @@ class Params:
 
     def __post_init__(self) -> None:
         for phase in self.recipe.phases:
-            if phase.batch_size % (self.cluster.workers * phase.accumulate):
-                parts = f" and accumulate {phase.accumulate}" if phase.accumulate > 1 else ""
-                raise ConfigError(
-                    f"recipe.phases: batch_size {phase.batch_size} does not divide among "
-                    f"cluster.workers {self.cluster.workers}{parts}: change one of them"
-                )
+            for workers in range(self.cluster.fewest, self.cluster.most + 1):
+                if phase.batch_size % (workers * phase.accumulate):
+                    parts = f" and accumulate {phase.accumulate}" if phase.accumulate > 1 else ""
+                    raise ConfigError(
+                        f"recipe.phases: batch_size {phase.batch_size} does not divide among "
+                        f"cluster.workers {workers}{parts}: change one of them"
+                    )
             if phase.precision == "float16" and not self.cluster.gpus_per_worker:
                 raise ConfigError(
                     "recipe.phases: precision float16 needs GPUs, and cluster.gpus_per_worker is 0: use bfloat16 or "

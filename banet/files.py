@@ -1,17 +1,22 @@
 """Files that are complete or absent: nothing half-written gets its final name."""
 
 import errno
+import fcntl
 import glob
 import hashlib
 import os
 import shutil
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from banet.errors import ResourceError
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+PROBE_S = 0.2  # longer than `holder` holds a lock to see whether it is free
 
 
 @contextmanager
@@ -84,3 +89,43 @@ def sha256_of(path: Path) -> str:
     """The SHA-256 of a file, hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def hold(file: Path, what: str) -> int:
+    """Hold a lock until the descriptor that is returned is closed, or this process ends in whatever way.
+
+    Raises:
+        ResourceError: another holds it; says that `what` is done by which process, and how to end it.
+    """
+    while True:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+        if not _locked(descriptor, fcntl.LOCK_EX):
+            time.sleep(PROBE_S)
+            if not _locked(descriptor, fcntl.LOCK_EX):
+                os.close(descriptor)
+                raise ResourceError(f"{what} by {_described(file)}")
+        if os.fstat(descriptor).st_nlink:
+            break
+        os.close(descriptor)  # whoever held it has removed the file
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, f"{os.getpid()} on {socket.gethostname()} since {datetime.now():%Y-%m-%d %H:%M:%S}".encode())
+    return descriptor
+
+
+def holder(file: Path) -> str | None:
+    """Say which process holds a lock, since when, and how to end it; None if it is free."""
+    with file.open() as stream:
+        return None if _locked(stream.fileno(), fcntl.LOCK_SH) else _described(file)
+
+
+def _locked(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _described(file: Path) -> str:
+    process = file.read_text() or "of an unknown number"
+    return f"the process {process}: wait until it ends, or end it with `kill {process.partition(' ')[0]}`"

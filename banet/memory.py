@@ -35,13 +35,18 @@ def enough_memory(
     except BanetError:
         raise
     except Exception as error:
-        if not isinstance(error, MemoryError) and not _TOLD.search(str(error)):
+        if not is_too_little_memory(error):
             raise
         named = f"{what}, {size[0]}x{size[1]} (height x width)," if size else what
         need = "more memory than there is"
         if size and config:
             need = f"about {size[0] * size[1] * bytes_per_pixel(config) / 2**30:.1f} GiB of memory, more than there is"
         raise ResourceError(f"{named} needs {need}: {remedy}") from None
+
+
+def is_too_little_memory(error: Exception) -> bool:
+    """Whether a library says that memory ran out."""
+    return isinstance(error, MemoryError) or _TOLD.search(str(error)) is not None
 
 
 def bytes_per_pixel(config: BANetConfig) -> float:

@@ -58,8 +58,11 @@ def _convert(hint: Any, value: object, where: str) -> object:  # noqa: ANN401, P
     if origin in (Union, types.UnionType):
         if value is None and type(None) in arguments:
             return None
-        (hint,) = (argument for argument in arguments if argument is not type(None))
-        return _convert(hint, value, where)
+        kinds = [argument for argument in arguments if argument is not type(None)]
+        fitting = [kind for kind in kinds if len(kinds) == 1 or _fits(kind, value)]
+        if not fitting:
+            raise ConfigError(f"{where} must be {_expected(hint)}, got {_shown(value)}")
+        return _convert(fitting[0], value, where)
     if origin is Literal and value in arguments:
         return value
     if origin is tuple and isinstance(value, list | tuple):
@@ -74,6 +77,10 @@ def _convert(hint: Any, value: object, where: str) -> object:  # noqa: ANN401, P
         return value
     hint_text = _number_as_text(value) if hint in (int, float) else ""
     raise ConfigError(f"{where} must be {_expected(hint)}, got {_shown(value)}{hint_text}")
+
+
+def _fits(kind: Any, value: object) -> bool:  # noqa: ANN401
+    return isinstance(value, Mapping) if dataclasses.is_dataclass(kind) else type(value) is kind
 
 
 def _number_as_text(value: object) -> str:
@@ -92,8 +99,10 @@ def _expected(hint: Any) -> str:  # noqa: ANN401
         return " or ".join("null" if a is type(None) else _expected(a) for a in arguments)
     if origin is tuple:
         return f"a list, each {_expected(arguments[0])}"
-    if origin is dict or dataclasses.is_dataclass(hint):
+    if origin is dict:
         return "a mapping"
+    if dataclasses.is_dataclass(hint):
+        return f"a mapping with the keys {_names(typing.cast(type[object], hint))}"
     return {int: "a whole number", float: "a number", str: "text", bool: "true or false"}[hint]
 
 

@@ -3,6 +3,8 @@
 import logging
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -24,7 +26,34 @@ R = TypeVar("R")
 OWN_CLUSTER = {"idle_worker_killing_time_threshold_ms": 3_600_000}
 # What watches for nodes and drivers that a cloud takes back has nothing to watch in a cluster of one driver's own.
 OWN_TRAINING = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0", "RAY_TRAIN_ENABLE_STATE_ACTOR_RECONCILIATION": "0"}
+# Seconds between two looks for such nodes in a cluster of others; Ray's own 5 are a large part of what a cloud grants.
+JOINED_TRAINING = {"RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S": "1"}
 ADDRESS = "RAY_ADDRESS"
+GUARD = """
+import select, sys, time, psutil
+from contextlib import suppress
+driver, started, seconds = psutil.Process().parent(), set(), 0.5
+while True:
+    told = select.select([sys.stdin], [], [], seconds)[0] and sys.stdin.buffer.raw.read(1)
+    if told == b"":  # it has ended
+        break
+    with suppress(psutil.Error):
+        started.update(driver.children(recursive=True))
+    if told:  # Ray is up: what could outlive it has been started
+        seconds = None
+for process in psutil.process_iter():  # those that have just started, before they change their names and environment
+    with suppress(psutil.Error):
+        if process.environ().get("MARK") == str(driver.pid):
+            started.add(process)
+time.sleep(3)
+for process in started - {psutil.Process()}:
+    with suppress(psutil.Error):
+        command = " ".join(process.cmdline())
+        if command.startswith("ray::") or "/ray/" in command:
+            process.kill()
+"""
+MARK = "BANET_RAY_DRIVER"  # in the environment of what Ray starts: the number of the process that has started it
+_guards: list[subprocess.Popen[bytes]] = []  # waiting for the end of this process
 
 
 def start_ray() -> None:
@@ -37,26 +66,77 @@ def start_ray() -> None:
         quiet = ray.LoggingConfig(log_level="ERROR")  # we report progress ourselves
         with _our_signals():
             try:
-                ray.init(
-                    include_dashboard=False, logging_level="ERROR", logging_config=quiet, _system_config=OWN_CLUSTER
-                )
-                os.environ.update(OWN_TRAINING | os.environ)
+                _start(quiet)
             except ValueError:  # a cluster is running, with its own settings
                 _connect(quiet)
-            except Exception as error:  # Ray raises no other class where its processes do not come up in time
-                reason = " ".join(str(error).split())
-                raise ServiceError(f"Ray does not start here ({reason}): run the same command again later") from None
         token = Path.home() / ".ray" / "auth_token"  # readable for all, while Ray listens on all interfaces
         if token.is_file():
             token.chmod(0o600)
 
 
-def _connect(logging: ray.LoggingConfig) -> None:
+def _guard() -> subprocess.Popen[bytes]:
+    """End Ray's helpers soon after this process, if it is killed: they try for a minute to tell it that Ray is gone."""
+    nowhere = subprocess.DEVNULL  # whoever reads what this process prints waits for its end, not for the guard's
+    os.environ[MARK] = str(os.getpid())
+    command = [sys.executable, "-c", GUARD.replace("MARK", MARK)]
+    guard = subprocess.Popen(  # noqa: S603
+        command, stdin=subprocess.PIPE, stdout=nowhere, stderr=nowhere, start_new_session=True
+    )
+    _guards.append(guard)
+    return guard
+
+
+def _start(quiet: ray.LoggingConfig, address: str | None = None) -> None:
+    guard = _guard()
     try:
-        ray.init(logging_level="ERROR", logging_config=logging)
-    except ConnectionError as error:
+        ray.init(
+            address,
+            include_dashboard=False,
+            logging_level="ERROR",
+            logging_config=quiet,
+            _system_config=OWN_CLUSTER,
+        )
+    except ValueError:
+        guard.kill()
+        guard.communicate()
+        raise
+    except Exception as error:  # Ray raises no other class where its processes do not come up in time
         reason = " ".join(str(error).split())
-        raise ServiceError(f"the Ray cluster does not answer ({reason}): check RAY_ADDRESS") from None
+        raise ServiceError(f"Ray does not start here ({reason}): run the same command again later") from None
+    os.environ.update(OWN_TRAINING | os.environ)
+    if guard.stdin is not None:
+        guard.stdin.write(b".")  # Ray is up
+        guard.stdin.flush()
+
+
+def _connect(quiet: ray.LoggingConfig) -> None:
+    _show_token()
+    try:
+        ray.init(logging_level="ERROR", logging_config=quiet)
+    except ConnectionError as error:
+        if ADDRESS not in os.environ:  # a file that somebody's cluster left when it was killed
+            _start(quiet, "local")
+            return
+        reason = " ".join(str(error).split())
+        raise ServiceError(
+            f"the Ray cluster does not answer ({reason}): check RAY_ADDRESS, and that ~/.ray/auth_token is its own"
+        ) from None
+    os.environ.update(JOINED_TRAINING | os.environ)
+
+
+def _show_token() -> None:
+    """Use the token of a cluster that asks for one, if there is a token here.
+
+    `ray start` asks for it wherever one exists, and whoever joins does not send it without this private function of
+    Ray or RAY_AUTH_MODE=token in the environment.
+    """
+    try:
+        from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
+    except ImportError:
+        return
+    heard = logging.getLogger(maybe_enable_token_auth_if_token_available.__module__)
+    heard.addFilter(lambda _: False)  # it says what it does
+    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
 
 
 @contextmanager

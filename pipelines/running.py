@@ -1,16 +1,17 @@
 """Which stages run in a checkout: each holds a lock that ends with its process, however that ends."""
 
-import fcntl
 import os
+import signal
+import threading
 import time
-from datetime import datetime
 from pathlib import Path
 
-from banet.errors import ResourceError
+import psutil
+
+from banet.files import hold, holder
 
 FOLDER = Path(".dvc/tmp")  # git and DVC's digests leave it out
 ENDING = ".running"
-PROBE_S = 0.2  # longer than `running` holds a lock to see whether it is free
 
 
 def claim(stage: str) -> None:
@@ -22,35 +23,32 @@ def claim(stage: str) -> None:
     if not FOLDER.parent.is_dir():
         return
     FOLDER.mkdir(exist_ok=True)
-    file = FOLDER / f"{stage}{ENDING}"
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)  # open to the end of the process
-    if not _locked(descriptor, fcntl.LOCK_EX):
-        time.sleep(PROBE_S)
-        if not _locked(descriptor, fcntl.LOCK_EX):
-            raise ResourceError(_described(file))
-    os.ftruncate(descriptor, 0)
-    os.write(descriptor, f"{os.getpid()} since {datetime.now():%Y-%m-%d %H:%M:%S}".encode())
+    hold(FOLDER / f"{stage}{ENDING}", f"{stage} is being run")
+
+
+def end_when_left_alone() -> None:
+    """Send this process SIGTERM once the DVC that runs it, or the flow above that, has ended.
+
+    DVC forwards no signal, and what is killed cannot; a stage would go on unseen.
+    """
+    if "DVC_STAGE" in os.environ:  # set by DVC
+        threading.Thread(target=_watch, args=(_above(),), daemon=True).start()
+
+
+def _above() -> list[psutil.Process]:
+    """The processes from this one's parent to DVC, and what has started DVC if that is a run of Prefect's."""
+    parents: list[psutil.Process] = psutil.Process().parents()
+    dvc = next((i for i, parent in enumerate(parents) if "dvc" in (Path(word).name for word in parent.cmdline())), 0)
+    return parents[: dvc + 1 + ("PREFECT__FLOW_RUN_ID" in os.environ)]
+
+
+def _watch(above: list[psutil.Process]) -> None:
+    while all(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in above):
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def running(root: Path) -> list[str]:
     """Return a line for each stage that runs in a checkout: which process, since when, and how to end it."""
-    lines = []
-    for file in sorted((root / FOLDER).glob(f"*{ENDING}")):
-        with file.open() as stream:
-            if not _locked(stream.fileno(), fcntl.LOCK_SH):
-                lines.append(_described(file))
-    return lines
-
-
-def _locked(descriptor: int, kind: int) -> bool:
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _described(file: Path) -> str:
-    process = file.read_text() or "of an unknown number"
-    remedy = f"wait until it ends, or end it with `kill {process.partition(' ')[0]}`"
-    return f"{file.name.removesuffix(ENDING)} is being run by the process {process}: {remedy}"
+    held = ((file.name.removesuffix(ENDING), holder(file)) for file in sorted((root / FOLDER).glob(f"*{ENDING}")))
+    return [f"{stage} is being run by {process}" for stage, process in held if process is not None]

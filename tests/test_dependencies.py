@@ -14,7 +14,11 @@ from banet.tracking.pyfunc_package import digests, workspace_sources
 from banet.train.identity import WORKER
 
 PARAMS = "reads params.yaml: what a stage takes of it is a parameter of DVC"
-EVERYWHERE = {"pipelines/stages/entrypoint.py": "how a stage is called", "pipelines/running.py": "that it runs once"}
+EVERYWHERE = {
+    "banet/train/journal.py": "the type of what a training tells while it goes on",
+    "pipelines/running.py": "that it runs once",
+    "pipelines/stages/entrypoint.py": "how a stage is called",
+}
 STORE = "where runs and versions are kept: a version's digest is checked when it is pulled"
 ROWS = "how a benchmark's rows are read, not what they are: the shards are a dependency"
 NOT_DECIDING = {  # by stage: files, or folders with all below, and why an edit changes no result of this stage

@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 import torch
 
 from banet.config import PhaseParams, RecipeParams
+from banet.data.shards.pixels import TILE
 from banet.model.network import BANet
 from banet.model.network_config import BANetConfig
 from banet.train.loop import Training, train_step
 from banet.train.plan import PlannedPhase, plan
 
 TIMED, WARM_UP = 3, 1  # steps
+GOPRO = 720 * 1280  # pixels of an image, where the shards are not known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +25,7 @@ class PhaseCost:
     phase: PlannedPhase
     seconds_per_step: float | None  # of all workers together; None if it was not measured
     bytes_per_pixel: float  # of the stored images
+    pixels: float = GOPRO  # of an image, on average
 
     @property
     def read(self) -> float:
@@ -34,6 +37,18 @@ class PhaseCost:
         """Time of the steps, without validation."""
         return None if self.seconds_per_step is None else self.phase.steps * self.seconds_per_step / 3600
 
+    def from_folder(self, seconds: float) -> tuple[float, float]:
+        """Bytes and tiles that all workers read a second from a folder at a step of so many seconds."""
+        tiles = ((self.phase.params.crop - 1) / TILE + 1) ** 2  # that a crop at any place touches, on average
+        read = min(tiles * TILE**2, self.pixels)
+        rate = self.phase.params.batch_size * 2 / seconds
+        return rate * read * self.bytes_per_pixel, rate * tiles
+
+    def from_object_store(self, seconds: float) -> tuple[float, float]:
+        """Bytes and requests a second from an object store, where each image is read whole."""
+        rate = self.phase.params.batch_size * 2 / seconds
+        return rate * self.pixels * self.bytes_per_pixel, rate
+
 
 def recipe_cost(
     recipe: RecipeParams,
@@ -41,12 +56,13 @@ def recipe_cost(
     pairs: int,
     bytes_per_pixel: float,
     seconds_per_step: Sequence[float] | None,
+    pixels: float = GOPRO,
 ) -> list[PhaseCost]:
     """Plan a recipe over a number of training pairs; `seconds_per_step` has one value per phase."""
     phases = plan(recipe.phases, pairs)
     times: Sequence[float | None] = seconds_per_step or [None] * len(phases)
     return [
-        PhaseCost(phase=phase, seconds_per_step=seconds, bytes_per_pixel=bytes_per_pixel)
+        PhaseCost(phase=phase, seconds_per_step=seconds, bytes_per_pixel=bytes_per_pixel, pixels=pixels)
         for phase, seconds in zip(phases, times, strict=True)
     ]
 
@@ -80,7 +96,12 @@ def describe_cost(recipe: RecipeParams, costs: Sequence[PhaseCost], pairs: int) 
         how = f"crop {params.crop}, batch {params.batch_size}, {params.optimizer}, {params.precision}"
         yield f"phase {number}  {how}: {_amounts(cost.phase.steps, cost.phase.samples, pairs, cost.read, cost.hours)}"
         if cost.seconds_per_step is not None:
-            yield f"         {1000 * cost.seconds_per_step:,.0f} ms per step"
+            folder, store = cost.from_folder(cost.seconds_per_step), cost.from_object_store(cost.seconds_per_step)
+            yield (
+                f"         {1000 * cost.seconds_per_step:,.0f} ms per step: reads {folder[0] / 1e6:,.1f} MB in "
+                f"{folder[1]:,.0f} tiles a second from a folder, {store[0] / 1e6:,.1f} MB in {store[1]:,.0f} requests "
+                "from an object store"
+            )
     steps, samples = (sum(values) for values in zip(*((c.phase.steps, c.phase.samples) for c in costs), strict=True))
     hours = [cost.hours for cost in costs if cost.hours is not None]
     total = sum(hours) if len(hours) == len(costs) else None

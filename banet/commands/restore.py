@@ -1,16 +1,31 @@
 """`banet deblur` and `banet explain`: one picture through a network."""
 
+import re
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter, Token
 
 from banet.commands.options import Positive, load_source
+from banet.errors import ConfigError
 
 if TYPE_CHECKING:
     from banet.image import Image
     from banet.model.network import BANet
+
+
+_SIZES = re.compile(r"(\d+(?:\.\d+)?) ?([kMGT])(i?)B?", re.IGNORECASE)
+
+
+def _bytes(_: object, tokens: Sequence[Token]) -> int:
+    text = tokens[0].value
+    found = _SIZES.fullmatch(text)
+    if found is None or not float(found[1]):
+        raise ValueError(f"{text!r} is no size of memory: write 2GiB or 500MB.")
+    return int(float(found[1]) * (1024 if found[3] else 1000) ** ("kmgt".index(found[2].lower()) + 1))
 
 
 def _numbers(_: object, tokens: Sequence[Token]) -> list[int]:
@@ -29,6 +44,7 @@ def deblur(
     model: str | None = None,
     local_crop: Positive | None = None,
     sub_images: bool = False,
+    max_memory: Annotated[int | None, Parameter(converter=_bytes, n_tokens=1, metavar="SIZE")] = None,
 ) -> None:
     """Restore one picture of any size.
 
@@ -36,6 +52,7 @@ def deblur(
       banet deblur photo.jpg sharp.png
       banet deblur photo.jpg sharp.png --model models:/banet-mini@champion
       banet deblur photo.jpg sharp.png --model models/candidate --local-crop 256
+      banet deblur panorama.tif sharp.png --max-memory 2GiB
 
     Args:
         photo: the blurred picture: PNG, JPEG, …, of 8 bits; a photograph is restored upright, in its own profile.
@@ -43,16 +60,34 @@ def deblur(
         model: a folder or a models:/ URI; by default the champion last promoted.
         local_crop: average strips over windows of a training crop of this side, pixels; by default as the model says.
         sub_images: restore eight sub-images separately and put them together, as SA* and BA* in Table 9.
+        max_memory: what the program may hold in memory, e.g. 2GiB; by default what is free. A picture that needs more
+            is restored in pieces, with the same result; features that do not fit in are kept in a file beside `out`.
     """
-    from banet.inference import restore, restore_sub_images
+    from banet.inference import restore_sub_images
     from banet.model.network import with_local_strips
+    from banet.progress import ProgressBar, say
+    from banet.restoring.any_size import restore_any_size
+
+    if sub_images and max_memory is not None:
+        raise ConfigError("--max-memory does not go with --sub-images, which restores each of them whole: drop one")
 
     def restored(network: "BANet", image: "Image") -> "Image":
         chosen = network if local_crop is None else with_local_strips(network, local_crop)
-        return restore_sub_images(chosen, image) if sub_images else restore(chosen, image)
+        if sub_images:
+            return restore_sub_images(chosen, image)
+        if max_memory is not None and chosen.config.attention == "sa":
+            say("self-attention takes the picture whole: --max-memory is not kept")
+        with ExitStack() as stack:
+            bar = cache(lambda: stack.enter_context(ProgressBar(photo.name, unit=" %")))  # in pieces alone
+            return restore_any_size(
+                chosen,
+                image,
+                max_memory=max_memory,
+                folder=out.parent,
+                on_progress=lambda done, total: bar().to(100 * done // (total or 1), 100),
+            )
 
-    remedy = "make it smaller first" + ("" if sub_images else ", or add --sub-images")
-    source, notes = _picture(photo, out, model, restored, remedy)
+    source, notes = _picture(photo, out, model, restored, "make it smaller first")
     print(f"{out}: restored by {source}{notes}")
 
 

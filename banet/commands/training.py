@@ -44,25 +44,31 @@ def cost(
     if recipe is not None:
         chosen = replace(chosen, recipe=parse(RecipeParams, read_yaml(recipe), where=str(recipe)))
     network = chosen.model if model is None else read_model_config(model)
-    phases, ranks = chosen.recipe.phases, workers or chosen.cluster.workers
-    known, bytes_per_pixel = _training_set(chosen.benchmark.name, chosen.benchmark.validation.sequences, pairs)
+    phases, ranks = chosen.recipe.phases, workers or chosen.cluster.most
+    known, bytes_per_pixel, pixels = _training_set(chosen.benchmark.name, chosen.benchmark.validation.sequences, pairs)
     if seconds_per_step and len(seconds_per_step) != len(phases):
         raise ConfigError(f"--seconds-per-step: {len(seconds_per_step)} given for {len(phases)} phases: one for each")
     times = seconds_per_step or [
         measure_step(network, chosen.recipe, phase, device=device, workers=ranks) for phase in phases
     ]
-    costs = recipe_cost(chosen.recipe, pairs=known, bytes_per_pixel=bytes_per_pixel, seconds_per_step=times)
+    costs = recipe_cost(
+        chosen.recipe, pairs=known, bytes_per_pixel=bytes_per_pixel, seconds_per_step=times, pixels=pixels
+    )
     print(f"{network.name} on {known:,} pairs, {ranks} worker{'s' * (ranks > 1)}")
     print("\n".join(describe_cost(chosen.recipe, costs, known)))
 
 
-def _training_set(benchmark: str, held_out: tuple[str, ...], pairs: int | None) -> tuple[int, float]:
-    """Return the number of training pairs and the bytes per stored pixel; 3 for unknown shards, as raw."""
+def _training_set(benchmark: str, held_out: tuple[str, ...], pairs: int | None) -> tuple[int, float, float]:
+    """Return the number of training pairs, the bytes per stored pixel and the pixels of an image.
+
+    Unknown shards are taken for raw ones (3 bytes) of GoPro's images.
+    """
+    from banet.analysis.training_cost import GOPRO
     from banet.data.stream.training_set import TrainingSet
 
     folder = Path("data/shards") / benchmark
     if pairs is not None and not folder.is_dir():
-        return pairs, 3.0
+        return pairs, 3.0, GOPRO
     if not folder.is_dir():
         raise ConfigError(f"{folder} is missing: give --pairs, the number of pairs in the training set")
     from banet.data.shards.reader import ShardFolder
@@ -71,7 +77,8 @@ def _training_set(benchmark: str, held_out: tuple[str, ...], pairs: int | None) 
     kinds = 1 + len(summary.variants)
     stored = sum(file.bytes for file in summary.files) / sum(kinds * sizes.pixels for sizes in summary.sizes.values())
     rows = TrainingSet(folder=folder.absolute(), variant=summary.variants[0], held_out=held_out, seed=0).training_rows()
-    return pairs or len(rows), stored
+    pixels = sum(row.height * row.width for row in rows) / len(rows)
+    return pairs or len(rows), stored, pixels
 
 
 def replay(file: Path, /, *, device: str = "cpu") -> None:

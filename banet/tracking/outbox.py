@@ -1,56 +1,39 @@
-"""The metrics of a training: kept in a file as they come, and sent to the store whenever it answers."""
+"""The journal of a training: shown to people, and sent to the store whenever it answers."""
 
-import json
 import sys
 import threading
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from banet.tracking.runs import Point, log_points, now_ms
+from banet.tracking.runs import log_points
 from banet.tracking.store import Store, require_answer
+from banet.train.journal import Journal, Point
 
 SECONDS_BETWEEN = 1.0  # attempts to send
 
 
-@dataclass(frozen=True, slots=True)
-class MetricsLog:
-    """A file with a line of JSON per report; several processes may hold it, one of them writes."""
-
-    file: Path
-
-    def append(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Keep the metrics of a step."""
-        with self.file.open("a", encoding="utf-8") as stream:
-            stream.write(f"{json.dumps([now_ms(), step, dict(metrics)])}\n")
-
-    def points(self) -> list[Point]:
-        """All that was kept, in order; a line that was cut off by a killed process is left out."""
-        found = []
-        text = self.file.read_text(encoding="utf-8") if self.file.exists() else ""
-        for line in text.splitlines(keepends=True):
-            with suppress(ValueError):
-                time_ms, step, metrics = json.loads(line if line.endswith("\n") else "")
-                found.append(Point(time_ms=time_ms, step=step, metrics=metrics))
-        return found
-
-
 class MetricsSender:
-    """Sends a log to a run from a thread of its own while it is entered: training never waits for the store.
+    """Shows a journal and sends it to a run, from a thread of its own while it is entered: training waits for neither.
 
     What an earlier process has sent is sent again, which changes nothing: a point keeps its time.
+
+    Args:
+        show: is given each new point or message, once.
+        send_more: sends what is not in the journal, after each attempt to send that.
     """
 
-    def __init__(self, store: Store, run_id: str, log: MetricsLog) -> None:
-        log.file.parent.mkdir(parents=True, exist_ok=True)
-        with log.file.open("a", encoding="utf-8") as stream:
-            if stream.tell():
-                stream.write("\n")  # after a line that was cut off
-        self._store, self._run_id, self._log = store, run_id, log
-        self._sent = 0
+    def __init__(
+        self,
+        store: Store,
+        run_id: str,
+        journal: Journal,
+        *,
+        show: Callable[[Point | str], None] = lambda _: None,
+        send_more: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._store, self._run_id, self._journal, self._show, self._send_more = store, run_id, journal, show, send_more
+        self._unsent = [point for point in journal.new() if isinstance(point, Point)]  # of an earlier process
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -70,11 +53,18 @@ class MetricsSender:
         Raises:
             ServiceError: the store does not answer; everything is kept.
         """
-        new = self._log.points()[self._sent :]
-        if new:
+        self._take()
+        if self._unsent:
             require_answer(self._store.uri)
-            log_points(self._store, self._run_id, new)
-            self._sent += len(new)
+            log_points(self._store, self._run_id, self._unsent)
+            self._unsent = []
+        self._send_more()
+
+    def _take(self) -> None:
+        for told in self._journal.new():
+            self._show(told)
+            if isinstance(told, Point):
+                self._unsent.append(told)
 
     def _run(self) -> None:
         failing = False

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from banet.data.images.codec import write_image
 from banet.image import Image
 from banet.tracking.store import Store, all_pages
+from banet.train.journal import Point, now_ms
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -22,7 +22,7 @@ FINGERPRINT = "fingerprint"  # tag: identifies params, data and code; an unfinis
 DATA_DIGEST = "dataset.digest"  # tag: the whole digest, since MLflow's own field holds 36 characters
 GIT_COMMIT = "mlflow.source.git.commit"  # MLflow's own tag, shown in its UI
 SAMPLES = "samples"  # folder of the pictures among a run's artifacts
-_MODEL, _RECIPE = "model.name", "recipe.name"  # of params.yaml, as `open_run` logs them
+_MODEL, _CHANNELS, _RECIPE = "model.name", "model.channels", "recipe.name"  # of params.yaml, as `open_run` logs them
 _BENCHMARK, _VARIANT = "benchmark.name", "benchmark.variant"
 _BY_AGE = ["attributes.start_time ASC", "attributes.run_id ASC"]
 _DIGEST_LENGTH = 36  # limit of MLflow's API
@@ -38,15 +38,6 @@ class TrainingData:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
-    """Values that were measured at one step."""
-
-    time_ms: int  # since 1970
-    step: int
-    metrics: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RunScores:
     """What one run trained, and its metrics so far."""
 
@@ -55,6 +46,8 @@ class RunScores:
     benchmark: str  # that it was trained on
     variant: str  # of the blurred images that it was trained on
     recipe: str
+    channels: int | None = None  # of the network; None if the run does not say
+    fingerprint: str = ""  # of parameters, data and code
     metrics: Mapping[str, float]  # the latest value of each, by its name: `mini/blur/restored_psnr`
 
 
@@ -111,11 +104,6 @@ def log_points(store: Store, run_id: str, points: Sequence[Point]) -> None:
     store.client().log_batch(run_id, metrics)
 
 
-def now_ms() -> int:
-    """The time as MLflow takes it."""
-    return int(time.time() * 1000)
-
-
 def metric_history(store: Store, run_id: str, name: str) -> dict[int, float]:
     """The values of one metric by step; the later value where a continued run logged a step twice."""
     history = store.client().get_metric_history(run_id, name)
@@ -143,6 +131,8 @@ def runs_of(store: Store, experiment: str) -> tuple[RunScores, ...]:
             benchmark=run.data.params[_BENCHMARK],
             variant=run.data.params.get(_VARIANT, ""),
             recipe=run.data.params.get(_RECIPE, ""),
+            channels=int(width) if (width := run.data.params.get(_CHANNELS)) else None,
+            fingerprint=run.data.tags.get(FINGERPRINT, ""),
             metrics=dict(run.data.metrics),
         )
         for run in runs
@@ -159,8 +149,13 @@ def log_pictures(store: Store, run_id: str, pictures: Mapping[str, Image], step:
     with tempfile.TemporaryDirectory() as folder:
         for key, picture in pictures.items():
             write_image(Path(folder) / f"{key}.png", picture)
-            client.log_image(run_id, picture, key=f"{SAMPLES}/{key}", step=step)
+            log_picture(store, run_id, key, picture, step=step)
         client.log_artifacts(run_id, folder, SAMPLES)
+
+
+def log_picture(store: Store, run_id: str, key: str, picture: Image, step: int) -> None:
+    """Log one state of a picture that MLflow's UI shows by step."""
+    store.client().log_image(run_id, picture, key=f"{SAMPLES}/{key}", step=step)
 
 
 def log_files(store: Store, run_id: str, files: Sequence[Path], folder: str | None = None) -> None:

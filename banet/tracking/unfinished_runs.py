@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from banet.errors import ConfigError
 from banet.tracking.registry import none_if_missing
-from banet.tracking.runs import EXPERIMENT, FINGERPRINT, GIT_COMMIT, metric_history
+from banet.tracking.runs import EXPERIMENT, FINGERPRINT, GIT_COMMIT
 from banet.tracking.store import Store
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ class UnfinishedRun:
     fingerprint: str
     inputs: str  # digest of parameters and data
     code: Mapping[str, str]  # first digits of each deciding file's digest
-    step: int  # of its last validation, which wrote a checkpoint; 0 before the first
     commit: str | None
 
 
@@ -47,7 +46,7 @@ def find_unfinished(store: Store, inputs: str) -> tuple[UnfinishedRun, ...]:
         f"tags.`{INPUTS}` = '{inputs}' and attributes.status != 'FINISHED'",
         order_by=["attributes.start_time DESC"],
     )
-    return tuple(_described(store, run) for run in found)
+    return tuple(_described(run) for run in found)
 
 
 def get_unfinished(store: Store, run_id: str) -> UnfinishedRun:
@@ -61,7 +60,7 @@ def get_unfinished(store: Store, run_id: str) -> UnfinishedRun:
         raise ConfigError(f"cluster.resume: {store.shown} has no training run {run_id}: set it to null, or correct it")
     if run.info.status == "FINISHED":
         raise ConfigError(f"cluster.resume: the run {run_id} has finished: set it to null to train afresh")
-    return _described(store, run)
+    return _described(run)
 
 
 def note_continuation(store: Store, run_id: str, code: Mapping[str, str]) -> None:
@@ -69,14 +68,12 @@ def note_continuation(store: Store, run_id: str, code: Mapping[str, str]) -> Non
     store.client().set_tag(run_id, CONTINUED_WITH, _shortened(code))
 
 
-def _described(store: Store, run: "Run") -> UnfinishedRun:
-    run_id = str(run.info.run_id)
+def _described(run: "Run") -> UnfinishedRun:
     return UnfinishedRun(
-        run_id=run_id,
+        run_id=str(run.info.run_id),
         fingerprint=run.data.tags[FINGERPRINT],
         inputs=run.data.tags[INPUTS],
         code=json.loads(run.data.tags.get(CODE, "{}")),
-        step=max(metric_history(store, run_id, "validation_psnr"), default=0),
         commit=run.data.tags.get(GIT_COMMIT),
     )
 

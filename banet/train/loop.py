@@ -23,6 +23,15 @@ Batch = tuple[Tensor, Tensor]
 Which = Literal["raw", "average"]
 """The weights themselves, or their exponential moving average."""
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValidationScores:
+    """How a network restores the held-out images."""
+
+    psnr: Sequence[float]  # dB, of each image
+    ssim: float | None = None  # mean over the images; None if not measured
+
+
 MOST_REFUSED = 3  # steps in a row whose gradient is not finite
 FIRST_SCALE = 1024.0  # of the loss in float16; torch's default of 65536 costs the first six steps
 
@@ -32,14 +41,16 @@ class TrainingProgress:
     """A point of the training curve; losses, norm and shares are means since the previous point."""
 
     step: int  # optimizer steps done
-    loss: float | None  # Eq. (8); None if every step since the previous point was refused
+    loss: float | None = None  # Eq. (8); None if no step since the previous point was taken
     charbonnier: float | None = None  # Eq. (6)
     fft_l1: float | None = None  # Eq. (7), before its weight
     gradient_norm: float | None = None  # before clipping
     lr: float  # of the last step
     samples_per_second: float | None = None  # of this worker, waiting included
     data_wait: float | None = None  # share of the time that this worker waited for batches
+    memory_gib: float | None = None  # most of the GPU's memory, or of the process on a CPU, so far
     validation_psnr: float | None = None  # dB, mean over the held-out images; None if not measured
+    validation_ssim: float | None = None
     average_psnr: float | None = None  # dB, the same with the average of the weights
 
 
@@ -62,6 +73,7 @@ class Training:
         self.phases = phases
         self.step = 0
         self.refused = 0  # steps in a row
+        self.validating = False  # whether a validation is due at this step, or was interrupted
         self.best: dict[Which, Best] = {"raw": Best(), "average": Best()}
         self.average: AveragedModel | None = None
         self.compiled = False  # whether the model has a compiled form, which stays in later phases
@@ -69,14 +81,14 @@ class Training:
 
     @property
     def finished(self) -> bool:
-        """Whether all steps are done."""
-        return self.step >= self.phases[-1].last_step
+        """Whether all steps and validations are done."""
+        return self.step >= self.phases[-1].last_step and not self.validating
 
     def remaining(self) -> Iterator[PlannedPhase]:
         """Yield the phases that are not finished; each that has not begun starts with a new optimizer."""
         for phase in self.phases:
-            if self.step < phase.last_step:
-                if self.step == phase.first_step:
+            if self.step < phase.last_step or (self.validating and self.step == phase.last_step):
+                if self.step == phase.first_step and not self.validating:
                     self._start(phase)
                 yield phase
 
@@ -104,6 +116,7 @@ class Training:
         return {
             "step": self.step,
             "refused": self.refused,
+            "validating": self.validating,
             "model": self.model.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -117,7 +130,7 @@ class Training:
 
     def resume(self, state: dict[str, Any]) -> None:
         """Continue from a state."""
-        self.step, self.refused = state["step"], state["refused"]
+        self.step, self.refused, self.validating = state["step"], state["refused"], state["validating"]
         self.model.load_state_dict(state["model"])
         self._start(next((p for p in self.phases if self.step <= p.last_step), self.phases[-1]))
         if self.average is not None and state["average"] is not None:
@@ -154,9 +167,10 @@ def fit(
     training: Training,
     network: nn.Module,
     batches: Callable[[PlannedPhase, int], Iterable[Batch]],
-    validate: Callable[[nn.Module], Sequence[float]],
+    validate: Callable[[nn.Module], ValidationScores],
     report: Callable[[TrainingProgress], None],
     refuse: Callable[[PlannedPhase, Batch], str] = lambda _phase, _batch: "",
+    between_steps: Callable[[], None] = lambda: None,
 ) -> None:
     """Train to the end of the last phase.
 
@@ -164,9 +178,10 @@ def fit(
         training: the model and its state, from which training continues.
         network: the module to call, e.g. the model wrapped in DDP.
         batches: returns the batches of a phase from a step of the run on.
-        validate: returns the PSNR of every held-out image restored by a model, dB.
+        validate: scores a model on the held-out images.
         report: called with the progress every `log_every` steps and at validations.
         refuse: called when a step is left out because its gradient is not finite; says where its batch is kept.
+        between_steps: called when a step can be taken; what it raises ends the training, which may continue later.
 
     Raises:
         ModelError: three steps in a row were left out.
@@ -174,7 +189,14 @@ def fit(
     recipe = training.recipe
     for phase in training.remaining():
         meter = Meter(phase.params.batch_size)
+        if training.validating:  # it was interrupted
+            report(
+                TrainingProgress(
+                    step=training.step, lr=phase.lr_at(training.step - 1), **_validated(training, validate)
+                )
+            )
         for batch in meter.waiting_for(batches(phase, training.step)):
+            between_steps()
             lr = phase.lr_at(training.step)
             step = train_step(training, network, batch, phase)
             training.step += 1
@@ -186,10 +208,10 @@ def fit(
                     f"the loss or its gradient is not finite at step {training.step}, the third in a row{kept}: "
                     "lower lr_start, or set clip_norm, in recipe.phases"
                 )
-            validating = training.step % recipe.validate_every == 0 or training.step == phase.last_step
-            if validating or training.step % recipe.log_every == 0:
+            training.validating = training.step % recipe.validate_every == 0 or training.step == phase.last_step
+            if training.validating or training.step % recipe.log_every == 0:
                 measured = meter.read()
-                scores = _validated(training, validate) if validating else {}
+                scores = _validated(training, validate) if training.validating else {}
                 report(TrainingProgress(step=training.step, lr=lr, **measured, **scores))
                 meter.restart()
 
@@ -255,12 +277,16 @@ def choose_weights(training_state: Mapping[str, Any], sequences: Sequence[str]) 
     return "raw", raw
 
 
-def _validated(training: Training, validate: Callable[[nn.Module], Sequence[float]]) -> dict[str, float]:
+def _validated(training: Training, validate: Callable[[nn.Module], ValidationScores]) -> dict[str, float | None]:
+    averaged: dict[str, float | None] = {}
     with training.eagerly():  # scores are those of plain torch, and images come in many sizes
-        scores = {"validation_psnr": training.keep_if_best("raw", validate(training.model))}
-    if training.average is not None:
-        scores["average_psnr"] = training.keep_if_best("average", validate(training.average.module))
-    return scores
+        raw = validate(training.model)
+        average = None if training.average is None else validate(training.average.module)
+    psnr = training.keep_if_best("raw", raw.psnr)
+    if average is not None:
+        averaged = {"average_psnr": training.keep_if_best("average", average.psnr)}
+    training.validating = False
+    return {"validation_psnr": psnr, "validation_ssim": raw.ssim, **averaged}
 
 
 def _unsynchronised(network: nn.Module) -> AbstractContextManager[None]:

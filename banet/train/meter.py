@@ -1,5 +1,7 @@
 """What the training loop measures between two points of the training curve."""
 
+import resource
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -58,4 +60,11 @@ class Meter:
             **dict(zip(names, means, strict=True)),
             "samples_per_second": self.samples * self.steps / spent,
             "data_wait": self.waited / spent,
+            "memory_gib": _memory_bytes() / 2**30,
         }
+
+
+def _memory_bytes() -> float:
+    if torch.cuda.is_available():
+        return float(torch.cuda.max_memory_allocated())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -1,42 +1,44 @@
-"""Ray Train runs the loop in several DDP processes and keeps checkpoints; an interrupted run continues."""
+"""One DDP process of a run under Ray Train: it continues from the last checkpoint, trains, validates and reports."""
 
 import logging
 import os
-import re
-import sys
-import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from functools import partial
+import signal
+import socket
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import ray
 import ray.train
 import ray.train.torch
 import torch
-import torch.distributed
 from torch import nn
 
-from banet import errors
 from banet.config import BenchmarkParams, ClusterParams, RecipeParams
 from banet.data.shards.storage import location
 from banet.data.stream.order import RankSlice
-from banet.data.stream.ray_stream import TASK_CPUS, stream
+from banet.data.stream.ray_stream import stream
 from banet.data.stream.training_set import TrainingSet
+from banet.errors import BanetError, ModelError, ResourceError
 from banet.inference import restore
+from banet.metrics.psnr import psnr
+from banet.metrics.ssim import ssim_matlab3d
 from banet.model.network import BANet
 from banet.model.network_config import BANetConfig
 from banet.model.weights import load_weights
 from banet.parsing import parse
-from banet.ray_session import errors_as_themselves, start_ray, this_cluster_alone
-from banet.train.loop import Batch, Training, TrainingProgress, choose_weights, fit
+from banet.train.agreement import Agreement, Failed, Stopped
+from banet.train.loop import Batch, Training, TrainingProgress, ValidationScores, fit
 from banet.train.plan import PlannedPhase, plan
 from banet.train.refused import keep_refused
+from banet.train.run_folder import RunFolder
 
-STATE = "state.pt"
-STREAM_CPUS = 2 * TASK_CPUS  # logical CPUs for the data streams, in addition to the workers
+LOOKS_S = 0.5  # seconds between two looks of a worker for a request to stop
+WATCHER = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"  # Ray's own variable: whether there is somebody to ask
+_woken: list[int] = []  # descriptor from which this process reads the numbers of its signals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +50,7 @@ class TrainingJob:
     model: BANetConfig
     recipe: RecipeParams  # init_from, if any, is an absolute path of a folder
     cluster: ClusterParams
-    refused: str  # folder for batches whose gradient is not finite, which all nodes can write
+    folder: str  # absolute path of the run's folder
 
     @property
     def data(self) -> TrainingSet:
@@ -62,201 +64,203 @@ class TrainingJob:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingResult:
-    """The result of a finished run."""
+class EarlyEnd:
+    """Why the workers left before the end: a class of `banet.errors`, or none if one was told to stop."""
 
-    model: BANet  # with the best weights
-    averaged: bool = False  # whether they are an average over steps
-    best_step: int
-    best_psnr: float  # dB, on the held-out images
-    steps: int
+    error: str | None
+    text: str
 
 
-def launch(
-    job: TrainingJob, *, storage: Path, name: str, on_progress: Callable[[int, Mapping[str, float]], None]
-) -> TrainingResult:
-    """Train on the cluster named by RAY_ADDRESS, else on this machine; continue an interrupted run of this name.
-
-    Args:
-        job: what to train.
-        storage: folder for checkpoints, shared by all nodes.
-        name: of the run, one per set of parameters and data.
-        on_progress: called with step and metrics in another process: it must be picklable.
-
-    Raises:
-        ResourceError: fewer logical CPUs or GPUs than the run needs.
-        BanetError: whatever stopped a worker, e.g. a loss that is not finite.
-    """
-    start_ray()
-    require_resources(job.cluster)
-    trainer = _Trainer(
-        train_worker,
-        train_loop_config=asdict(job),
-        scaling_config=ray.train.ScalingConfig(
-            num_workers=job.cluster.workers,
-            use_gpu=job.cluster.gpus_per_worker > 0,
-            resources_per_worker=_resources(job.cluster),
-        ),
-        torch_config=ray.train.torch.TorchConfig(backend="nccl" if job.cluster.gpus_per_worker else "gloo"),
-        run_config=ray.train.RunConfig(
-            name=name,
-            storage_path=str(storage),
-            failure_config=ray.train.FailureConfig(max_failures=2),
-            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
-            callbacks=[_TellProgress(on_progress)],
-            logging_config=ray.train.LoggingConfig(log_level="ERROR"),
-        ),
-    )
-    with errors_as_themselves(), this_cluster_alone():
-        result = trainer.fit()
-    with result.checkpoint.as_directory() as folder:
-        state = torch.load(Path(folder) / STATE, map_location="cpu", weights_only=True)
-    which, best = choose_weights(state, [row.sequence for row in job.data.validation_rows()])
-    model = BANet(job.model)
-    model.load_state_dict(best.weights)
-    return TrainingResult(
-        model=model.eval(), averaged=which == "average", best_step=best.step, best_psnr=best.psnr, steps=state["step"]
-    )
+def listen_for_signals() -> None:
+    """Note SIGTERM in this process, whose training runs in another thread than the one that Python tells."""
+    if not _woken:
+        reading, writing = os.pipe()
+        for end in (reading, writing):
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        _woken.append(reading)
+    signal.signal(signal.SIGTERM, lambda _number, _frame: None)
 
 
-def kept_checkpoint(run: Path) -> str:
-    """Say which checkpoint a run that was stopped has in its folder."""
-    snapshot = run / "checkpoint_manager_snapshot.json"  # of Ray Train
-    if not snapshot.is_file():
-        return "no checkpoint was written yet"
-    found = re.findall(r'"latest_checkpoint_result":.*?"step":\s*(\d+)', snapshot.read_text())
-    return f"the checkpoint of step {found[-1]} is kept" if found else "the last checkpoint is kept"
-
-
-def train_worker(config: dict[str, Any]) -> None:
-    """Run one DDP process: build the model, continue from a checkpoint if there is one, train, validate, report."""
-    logging.disable(logging.INFO)  # Ray repeats every report
+def train_worker(config: dict[str, Any]) -> dict[str, Any] | None:
+    """Run one DDP process; return None at the end of the training, else an `EarlyEnd` as a mapping, the same in all."""
+    logging.getLogger("ray.train").setLevel(logging.CRITICAL)  # what is unexpected is kept below
     job = parse(TrainingJob, config, where="training job")
-    context = ray.train.get_context()
-    rank, ranks = context.get_world_rank(), context.get_world_size()
-    if not torch.cuda.is_available():
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
-    data = job.data
-    phases = plan(job.recipe.phases, len(data.training_rows()))
-    torch.manual_seed(job.recipe.seed)
-    model = BANet(job.model) if job.recipe.init_from is None else load_weights(Path(job.recipe.init_from)).train()
-    model = model.to(ray.train.torch.get_device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
-    training = Training(model, job.recipe, phases)
-    _resume(training)
+    try:
+        worker = TrainingWorker(job)
+        try:
+            worker.train()
+        except BanetError as error:
+            worker.agreement.fail(error)
+    except Failed as failed:
+        return asdict(EarlyEnd(error=type(failed.error).__name__, text=str(failed.error)))
+    except Stopped as stopped:
+        return asdict(EarlyEnd(error=None, text=str(stopped)))
+    except Exception:  # e.g. a connection to a worker that was killed
+        RunFolder(Path(job.folder)).keep_traceback(traceback.format_exc())
+        raise
+    return None
 
-    def part(phase: PlannedPhase, step: int) -> RankSlice:
-        return RankSlice(first=phase.sample_at(step), batch_size=phase.params.batch_size, rank=rank, ranks=ranks)
 
-    def batches(phase: PlannedPhase, step: int) -> Any:  # noqa: ANN401
-        return stream(data, part(phase, step), batches=phase.last_step - step, crop=phase.params.crop)
+class TrainingWorker:
+    """What this process is in the run: its rank, the others, and the training."""
 
-    def validate(tried: nn.Module) -> list[float]:
-        own = data.validation_psnr(partial(restore, tried), rank, ranks)
-        return _of_all_ranks(own, rank, ranks, len(data.validation_rows()))
-
-    def refuse(phase: PlannedPhase, batch: Batch) -> str:
-        of_batch = part(phase, training.step - 1)
-        samples = data.describe(of_batch.numbers(np.arange(of_batch.size)), phase.params.crop)
-        path = Path(job.refused) / f"step-{training.step}-rank-{rank}.pt"
-        keep_refused(path, model, batch, samples, phase.params, job.recipe.loss)
-        print(  # noqa: T201
-            f"step {training.step} was left out, its gradient is not finite: {'; '.join(samples)}: "
-            f"`banet replay {path}` tries them again",
-            file=sys.stderr,
-            flush=True,
+    def __init__(self, job: TrainingJob) -> None:
+        context = ray.train.get_context()
+        self.job, self.folder, self.data = job, RunFolder(Path(job.folder)), job.data
+        self.rank, self.ranks = context.get_world_rank(), context.get_world_size()
+        if not torch.cuda.is_available():
+            torch.set_num_threads(max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
+        self.journal = self.folder.journal
+        self.looked = self.asked = self.saved_at = time.monotonic()
+        self.saved = 0  # the step of the last checkpoint
+        self.agreement = Agreement(
+            self.ranks,
+            self.told,
+            asks=self.asks,
+            told_together=_drained,
+            timeout_s=job.cluster.timeout_s,
         )
+
+    def train(self) -> None:
+        """Train to the end, or leave with the others; what was done is saved."""
+        self.training = self.started()
+        self.agreement.check()
+        if not self.agreement.equal(self.training.step):
+            raise ResourceError(
+                f"the nodes see other checkpoints in {self.folder.folder}: share this folder among them"
+            )
+        try:
+            fit(
+                self.training,
+                ray.train.torch.prepare_model(self.training.model, move_to_device=False),
+                self.batches,
+                validate=self.validate,
+                report=self.report,
+                refuse=self.refuse,
+                between_steps=self.between_steps,
+            )
+        except Stopped:
+            self.save()
+            raise
+        self.save()
+        self.agreement.check()
+
+    def started(self) -> Training:
+        """The training where its last checkpoint stood, else at its begin."""
+        checkpoints = self.folder.checkpoints
+        if self.rank == 0:
+            checkpoints.own(self.job.cluster.timeout_s)
+            self.journal.begin()
+        recipe = self.job.recipe
+        torch.manual_seed(recipe.seed)
+        model = BANet(self.job.model) if recipe.init_from is None else load_weights(Path(recipe.init_from)).train()
+        model = model.to(ray.train.torch.get_device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
+        training = Training(model, recipe, plan(recipe.phases, len(self.data.training_rows())))
+        state = checkpoints.newest(self.say if self.rank == 0 else lambda _text: None)
+        if state is not None:
+            try:
+                training.resume(state)
+            except (KeyError, RuntimeError, TypeError, ValueError) as error:
+                reason = " ".join(str(error).split())[:200]
+                raise ModelError(
+                    f"the checkpoint of this run is of another network or code ({reason}): set cluster.resume to null"
+                ) from None
+        self.saved = training.step
+        return training
+
+    def between_steps(self) -> None:
+        """Save if it is time to, and go on if all can."""
+        steps, seconds = self.training.step - self.saved, time.monotonic() - self.saved_at
+        if steps and self.job.cluster.checkpoint_is_due(steps, seconds):
+            self.save()
+        self.agreement.check()
+
+    def save(self) -> None:
+        """Write a checkpoint; one worker does."""
+        if self.rank == 0:
+            self.folder.checkpoints.save(self.training.step, self.training.state())
+        self.saved, self.saved_at = self.training.step, time.monotonic()
+
+    def told(self) -> str | None:
+        """Why this process was told to stop."""
+        try:
+            if _woken and signal.SIGTERM in os.read(_woken[0], 64):
+                return f"a worker on {socket.gethostname()} was told to stop by SIGTERM"
+        except BlockingIOError:
+            pass
+        if self.rank == 0 and time.monotonic() - self.looked > LOOKS_S:
+            self.looked = time.monotonic()
+            if self.folder.stop_request.exists():
+                return "the run was told to stop"
+        return None
+
+    def asks(self) -> bool:
+        """Whether it is time to ask Ray for nodes that are taken away, which only all workers together can."""
+        watched = os.environ.get(WATCHER) != "0"
+        due = self.rank == 0 and watched and time.monotonic() - self.asked > 2 * LOOKS_S
+        if due:
+            self.asked = time.monotonic()
+        return due
+
+    def part(self, phase: PlannedPhase, step: int) -> RankSlice:
+        """This worker's samples from a step on."""
+        first, batch_size = phase.sample_at(step), phase.params.batch_size
+        return RankSlice(first=first, batch_size=batch_size, rank=self.rank, ranks=self.ranks)
+
+    def batches(self, phase: PlannedPhase, step: int) -> Iterator[Batch]:
+        """This worker's batches from a step of a phase to its end."""
+        return stream(self.data, self.part(phase, step), batches=phase.last_step - step, crop=phase.params.crop)
+
+    def validate(self, tried: nn.Module) -> ValidationScores:
+        """Score this rank's share of the held-out images, and put the shares together."""
+        total = len(self.data.validation_rows())
+        scores = torch.zeros(2, total, dtype=torch.float64)
+        pairs = self.data.validation_images(self.rank, self.ranks)
+        shown = self.data.pictured() if tried is self.training.model else []
+        for first in range(0, total, self.ranks):  # as often on every rank
+            number = first + self.rank
+            if number < total:
+                blurred, sharp = next(pairs)
+                restored = restore(tried, blurred)
+                scores[0, number], scores[1, number] = psnr(restored, sharp), ssim_matlab3d(restored, sharp)
+                if number in shown:
+                    self.folder.keep_picture(self.training.step, number, restored)
+            self.agreement.check()
+        psnrs, ssims = self.agreement.total(scores).tolist()
+        return ValidationScores(psnr=psnrs, ssim=float(np.mean(ssims)))
+
+    def refuse(self, phase: PlannedPhase, batch: Batch) -> str:
+        """Keep a batch whose gradient is not finite; return where, for a message."""
+        of_batch = self.part(phase, self.training.step - 1)
+        samples = self.data.describe(of_batch.numbers(np.arange(of_batch.size)), phase.params.crop)
+        path = self.folder.refused / f"step-{self.training.step}-rank-{self.rank}.pt"
+        told = f"step {self.training.step} was left out, its gradient is not finite: {'; '.join(samples)}: "
+        try:
+            keep_refused(path, self.training.model, batch, samples, phase.params, self.job.recipe.loss)
+        except OSError as error:
+            self.say(f"{told}the batch could not be kept ({error.strerror})")
+            return ""
+        self.say(f"{told}`banet replay {path}` tries them again")
         return f" (kept in {path.parent})"
 
-    fit(
-        training,
-        ray.train.torch.prepare_model(model, move_to_device=False),
-        batches,
-        validate=validate,
-        report=lambda progress: _report(training, progress, rank),
-        refuse=refuse,
-    )
+    def say(self, text: str) -> None:
+        """Tell people."""
+        self.journal.note(text)
+
+    def report(self, progress: TrainingProgress) -> None:
+        """Keep a point of the training curve, with the mean loss of all workers."""
+        if progress.loss is not None:
+            mean = self.agreement.total(torch.tensor([progress.loss], dtype=torch.float64)) / self.ranks
+            progress = replace(progress, loss=float(mean))
+        if self.rank == 0:
+            values = asdict(progress)
+            self.journal.append(
+                values.pop("step"), {name: value for name, value in values.items() if value is not None}
+            )
 
 
-def require_resources(cluster: ClusterParams) -> None:
-    """Check that the cluster holds the workers and the data streams; Ray would wait forever.
-
-    Raises:
-        ResourceError: with what the cluster has, what is needed and the parameters to change.
-    """
-    there = ray.cluster_resources()
-    needed = cluster.workers * cluster.cpus_per_worker + STREAM_CPUS
-    if there.get("CPU", 0) < needed:
-        raise errors.ResourceError(
-            f"Ray has {there.get('CPU', 0):g} logical CPUs, the run needs {needed:g} ({cluster.workers} workers x "
-            f"{cluster.cpus_per_worker:g} and {STREAM_CPUS:g} for the data): lower cluster.workers or "
-            "cluster.cpus_per_worker, or add nodes"
-        )
-    gpus = cluster.workers * cluster.gpus_per_worker
-    if there.get("GPU", 0) < gpus:
-        raise errors.ResourceError(
-            f"Ray has {there.get('GPU', 0):g} GPUs, the run needs {gpus:g}: lower cluster.gpus_per_worker or workers"
-        )
-
-
-class _Trainer(ray.train.torch.TorchTrainer):  # type: ignore[misc]
-    def _register_sigint_handler(self, controller: object) -> None:
-        """Leave Ctrl-C to this process: Ray's handler would end it with status 0."""
-
-
-class _TellProgress(ray.train.UserCallback):  # type: ignore[misc]
-    """Runs in Ray's controller; forwards the reports of rank 0."""
-
-    def __init__(self, on_progress: Callable[[int, Mapping[str, float]], None]) -> None:
-        self.on_progress = on_progress
-
-    def after_report(self, run_context: object, metrics: list[dict[str, Any]], checkpoint: object) -> None:
-        values = dict(metrics[0])
-        self.on_progress(int(values.pop("step")), {k: v for k, v in values.items() if v is not None})
-
-
-def _report(training: Training, progress: TrainingProgress, rank: int) -> None:
-    metrics = asdict(progress) | {"loss": None if progress.loss is None else _mean_over_ranks([progress.loss])}
-    if progress.validation_psnr is None or rank != 0:
-        ray.train.report(metrics)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        torch.save(training.state(), Path(folder) / STATE)
-        ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))
-
-
-def _resume(training: Training) -> None:
-    checkpoint = ray.train.get_checkpoint()
-    if checkpoint is not None:
-        with checkpoint.as_directory() as folder:
-            state = torch.load(Path(folder) / STATE, map_location="cpu", weights_only=True)
-        try:
-            training.resume(state)
-        except (KeyError, RuntimeError, TypeError, ValueError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise errors.ModelError(
-                f"the checkpoint of this run is of another version or network ({reason}): set cluster.resume to null"
-            ) from None
-
-
-def _mean_over_ranks(values: list[float]) -> float:
-    """The mean of the values of all ranks."""
-    total = torch.tensor([sum(values), len(values)], dtype=torch.float64)
-    if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
-        on_device = total.to(ray.train.torch.get_device())
-        torch.distributed.all_reduce(on_device)
-        total.copy_(on_device)
-    return float(total[0] / total[1])
-
-
-def _of_all_ranks(values: list[float], rank: int, ranks: int, total: int) -> list[float]:
-    """Put together a list of which each rank has every `ranks`-th element."""
-    whole = torch.zeros(total, dtype=torch.float64, device=ray.train.torch.get_device())
-    whole[rank::ranks] = torch.tensor(values, dtype=torch.float64)
-    if ranks > 1:
-        torch.distributed.all_reduce(whole)
-    return whole.tolist()
-
-
-def _resources(cluster: ClusterParams) -> dict[str, float]:
-    gpus = {"GPU": cluster.gpus_per_worker} if cluster.gpus_per_worker else {}
-    return {"CPU": cluster.cpus_per_worker, **gpus}
+def _drained() -> str | None:
+    """Why all workers are to stop, if Ray knows of a node that is taken away; all workers must ask."""
+    info = ray.train.get_preemption_info()
+    return None if info is None else f"a node is being taken away ({', '.join(info.preempted_node_ids)})"

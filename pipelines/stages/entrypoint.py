@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from banet.config import Params, read_params
 from banet.errors import BanetError, raise_on_signals, say_no_more
-from pipelines.running import claim
+from pipelines.running import claim, end_when_left_alone
 
 PARAMS = Path("params.yaml")
 
@@ -22,6 +22,8 @@ OPTIONS = {  # of the stages; each means the same wherever it is taken
     "weights": "folder that the train stage wrote",
     "reports": "folder for what stages tell each other",
     "out": "folder for the result",
+    "tables": "numbers of the paper's tables, e.g. '5 8'",
+    "overrides": "of conf/, as for dvc exp run -S, e.g. 'recipe=paper benchmark=gopro'",
 }
 QUIET = {  # no tool sends usage data, and nothing is unpickled
     "DO_NOT_TRACK": "1",
@@ -53,6 +55,7 @@ def run_command(command: Callable[..., None], *, kept: str = "nothing of it is k
     try:
         if arguments:  # the others only read
             claim("@".join(filter(None, (name, arguments.get("benchmark")))))
+            end_when_left_alone()
         command(**arguments)
     except BanetError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201

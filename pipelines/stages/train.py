@@ -1,10 +1,9 @@
 """train: train a network on shards and keep its best weights; MLflow shows the progress."""
 
-import shutil
 import sys
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,26 +14,31 @@ from banet.config import Params
 from banet.data.names import SHARP
 from banet.data.shards.reader import ShardFolder, publish
 from banet.data.stream.training_set import TrainingSet
-from banet.errors import ConfigError, ServiceError
+from banet.errors import ConfigError, ModelError, ServiceError
 from banet.files import write_atomically
 from banet.image import Image
 from banet.inference import restore
 from banet.model.network import BANet
 from banet.model.weights import save_weights
+from banet.progress import ProgressBar
 from banet.tracking.load import load_model
-from banet.tracking.outbox import MetricsLog, MetricsSender
+from banet.tracking.outbox import MetricsSender
 from banet.tracking.runs import (
     EXPERIMENT,
     TrainingData,
     finish_run,
     git_tags,
+    log_picture,
     log_pictures,
     metric_history,
     open_run,
 )
-from banet.tracking.store import Store, connect, main_checkout
+from banet.tracking.store import Store, connect, main_checkout, require_answer
 from banet.tracking.unfinished_runs import UnfinishedRun, code_tags, find_unfinished, get_unfinished, note_continuation
 from banet.train.identity import RunIdentity, identify
+from banet.train.journal import Point
+from banet.train.plan import plan
+from banet.train.run_folder import RunFolder
 from pipelines.stages.entrypoint import params, run_command
 from pipelines.stages.stage_results import (
     CANDIDATE,
@@ -48,98 +52,128 @@ from pipelines.stages.stage_results import (
 )
 
 if TYPE_CHECKING:
-    from banet.train.ray_worker import TrainingResult
+    from banet.train.launch import TrainingResult
 
-CHECKPOINTS = ".runs"  # in the main checkout: an interrupted run can be continued from any workspace
-PICTURES = 4  # validation images logged with a run
+UNFINISHED = ".runs"  # in the main checkout: an interrupted run can be continued from any workspace
 CURVES = ("loss", "lr", "validation_psnr")
-
-
-@dataclass(frozen=True, slots=True)
-class ProgressLogger:
-    """Keeps the metrics for MLflow and prints the progress; runs in Ray's controller."""
-
-    log: MetricsLog
-
-    def __call__(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Report the metrics of a step."""
-        self.log.append(step, metrics)
-        validation = f"  validation {metrics['validation_psnr']:.2f} dB" if "validation_psnr" in metrics else ""
-        loss = f"{metrics['loss']:.4f}" if "loss" in metrics else "not finite"
-        print(f"step {step}  loss {loss}{validation}", flush=True)  # noqa: T201
 
 
 def train(chosen: Params, *, shards: Path, storage: Path, store: Store, out: Path, reports: Path) -> TrainingReport:
     """Train, keep the weights that validate best, and record the run.
 
-    `storage` keeps the checkpoints and metrics of unfinished runs; `out` gets the weights, their configuration and the
-    run's id, `reports` the training curve and the report. Only the start and the end need the store: in between, the
-    metrics are sent when it answers.
+    `storage` keeps the folders of unfinished runs; `out` gets the weights, their configuration and the run's id,
+    `reports` the training curve and the report. Only the start and the end need the store: in between, the metrics are
+    sent when it answers.
 
     Raises:
         DataError: missing or damaged shards.
         ConfigError: held-out sequences that do not exist, or a run that cannot be continued.
-        ResourceError: fewer CPUs or GPUs than the run needs.
-        ServiceError: the object store for the shards does not answer, or the tracking store at the end; then the same
-            command trains nothing again.
+        ResourceError: fewer CPUs or GPUs than the run needs, a disk that is full, or another process trains this.
+        ServiceError: the object store for the shards does not answer, or a worker was told to stop; or the tracking
+            store does not answer at the end: then the same command trains nothing again.
     """
-    from banet.train.ray_worker import TrainingJob, kept_checkpoint, launch  # Ray takes seconds to import
-
     folder = ShardFolder(shards.absolute())
     data = _training_set(chosen, folder)
-    seen = folder.folder if chosen.cluster.shards is None else publish(folder, chosen.cluster.shards)
-    digest = folder.summary.digest
-    identity = identify(chosen, digest)
+    identity = identify(chosen, folder.summary.digest)
     name = run_to_continue(chosen, identity, storage, store) or identity.fingerprint
-    run_id = open_run(
-        store,
-        experiment=EXPERIMENT,
-        name=f"{chosen.model.name}-{chosen.recipe.name}-{chosen.benchmark.name}",
-        fingerprint=name,
-        params=asdict(chosen),
-        tags=git_tags(Path.cwd()) | code_tags(identity.inputs, identity.code),
-        data=TrainingData(name=chosen.benchmark.name, digest=digest, source=str(folder.folder)),
-    )
-    recipe = replace(chosen.recipe, init_from=_initial_weights(chosen.recipe.init_from, storage / f"{name}-init"))
-    job = TrainingJob(
-        shards=str(seen),
-        benchmark=chosen.benchmark,
-        model=chosen.model,
-        recipe=recipe,
-        cluster=chosen.cluster,
-        refused=str((storage / f"{name}-refused").absolute()),
-    )
-    log = MetricsLog(storage / f"{name}-metrics.jsonl")
-    sender = MetricsSender(store, run_id, log)
-    try:
-        with sender:
-            result = launch(job, storage=storage, name=name, on_progress=ProgressLogger(log))
-    except KeyboardInterrupt:
-        with suppress(ServiceError):
-            sender.send()
-            finish_run(store, run_id, "KILLED")
-        raise KeyboardInterrupt(kept_checkpoint(storage / name)) from None
-    except BaseException:
-        with suppress(ServiceError):
-            sender.send()
-            finish_run(store, run_id, "FAILED")
-        raise
-    try:
-        sender.send()
-        report = _record(result, data, store=store, run_id=run_id, digest=digest, out=out, reports=reports)
-    except ServiceError as error:
-        raise ServiceError(
-            f"{error}; the training is done and kept in {storage / name}: run the same command again when the store "
-            "answers, nothing is trained twice"
-        ) from None
-    log.file.unlink()
-    for leftover in (storage / name, storage / f"{name}-init", storage / f"{name}-refused"):
-        shutil.rmtree(leftover, ignore_errors=True)
+    run = RunFolder(storage.absolute() / name)
+    with run.claimed():
+        seen = folder.folder if chosen.cluster.shards is None else publish(folder, chosen.cluster.shards)
+        recipe = replace(chosen.recipe, init_from=_initial_weights(chosen, run.initial_weights))
+        run_id = open_run(
+            store,
+            experiment=EXPERIMENT,
+            name=f"{chosen.model.name}-{chosen.recipe.name}-{chosen.benchmark.name}",
+            fingerprint=name,
+            params=asdict(chosen),
+            tags=git_tags(Path.cwd()) | code_tags(identity.inputs, identity.code),
+            data=TrainingData(name=chosen.benchmark.name, digest=folder.summary.digest, source=str(folder.folder)),
+        )
+        report = _train_and_record(
+            replace(chosen, recipe=recipe),
+            data,
+            seen=str(seen),
+            run=run,
+            store=store,
+            run_id=run_id,
+            out=out,
+            reports=reports,
+        )
+        run.remove()
     return report
 
 
+def _train_and_record(
+    chosen: Params, data: TrainingSet, *, seen: str, run: RunFolder, store: Store, run_id: str, out: Path, reports: Path
+) -> TrainingReport:
+    from banet.train.launch import launch  # Ray takes seconds to import
+    from banet.train.ray_worker import TrainingJob
+
+    job = TrainingJob(
+        shards=seen,
+        benchmark=chosen.benchmark,
+        model=chosen.model,
+        recipe=chosen.recipe,
+        cluster=chosen.cluster,
+        folder=str(run.folder),
+    )
+    steps = plan(chosen.recipe.phases, len(data.training_rows()))[-1].last_step
+    with ProgressBar("train", unit=" steps") as bar:
+        pictures = partial(_send_pictures, run, store, run_id)
+        sender = MetricsSender(store, run_id, run.journal, show=_Shown(bar, steps), send_more=pictures)
+        try:
+            with sender:
+                result = launch(job)
+        except BaseException as error:
+            interrupted = isinstance(error, KeyboardInterrupt)
+            with suppress(ServiceError):
+                sender.send()
+                finish_run(store, run_id, "KILLED" if interrupted else "FAILED")
+            if interrupted:
+                raise KeyboardInterrupt(run.kept) from None
+            raise
+        try:
+            sender.send()
+            return _record(result, data, store=store, run_id=run_id, out=out, reports=reports)
+        except ServiceError as error:
+            raise ServiceError(
+                f"{error}; the training is done and kept in {run.folder}: run the same command again when the store "
+                "answers, nothing is trained twice"
+            ) from None
+
+
+class _Shown:
+    """A bar with the figures of a training."""
+
+    def __init__(self, bar: ProgressBar, steps: int) -> None:
+        self.bar, self.steps, self.validation = bar, steps, ""
+
+    def __call__(self, told: Point | str) -> None:
+        """Show a point or a message."""
+        if isinstance(told, str):
+            self.bar.say(told)
+            return
+        values = told.metrics
+        loss = f"loss {values['loss']:.4f}" if "loss" in values else "loss not finite"
+        waiting = f"{100 * values['data_wait']:.1f} % waiting for data" if "data_wait" in values else ""
+        if "validation_psnr" in values:
+            self.validation = f"validation {values['validation_psnr']:.2f} dB"
+        self.bar.set_postfix_str(", ".join(filter(None, (loss, waiting, self.validation))), refresh=False)
+        self.bar.to(told.step, self.steps)
+
+
+def _send_pictures(run: RunFolder, store: Store, run_id: str) -> None:
+    for step, number, picture in run.take_pictures():
+        require_answer(store.uri)
+        log_picture(store, run_id, _picture_name(number, "restored"), picture, step=step)
+
+
+def _picture_name(number: int, kind: str) -> str:
+    return f"validation_{number:04d}_{kind}"
+
+
 def _record(
-    result: "TrainingResult", data: TrainingSet, *, store: Store, run_id: str, digest: str, out: Path, reports: Path
+    result: "TrainingResult", data: TrainingSet, *, store: Store, run_id: str, out: Path, reports: Path
 ) -> TrainingReport:
     """Write what a finished training leaves, and finish its run."""
     report = TrainingReport(
@@ -153,7 +187,7 @@ def _record(
     curve = training_curve(store, run_id)
     log_pictures(store, run_id, _pictures(result.model, data), step=result.best_step)
     save_weights(result.model, out)
-    write_json(out / RUN, TrainedBy(run_id=run_id, data_digest=digest))
+    write_json(out / RUN, TrainedBy(run_id=run_id, data_digest=ShardFolder(data.folder).summary.digest))
     write_json(reports / TRAINING, report)
     write_atomically(reports / CURVE, curve)
     finish_run(store, run_id)
@@ -170,24 +204,25 @@ def run_to_continue(chosen: Params, identity: RunIdentity, storage: Path, store:
     """
     if chosen.cluster.resume is None:
         for run in find_unfinished(store, identity.inputs):
-            if run.fingerprint != identity.fingerprint and (storage / run.fingerprint).is_dir():
-                print(_notice(run, identity), file=sys.stderr)  # noqa: T201
+            steps = RunFolder(storage / run.fingerprint).checkpoints.steps
+            if run.fingerprint != identity.fingerprint and steps:
+                print(_notice(run, steps[0], identity), file=sys.stderr)  # noqa: T201
                 break
         return None
     run = get_unfinished(store, chosen.cluster.resume)
     if run.inputs != identity.inputs:
         raise ConfigError(f"cluster.resume: the run {run.run_id} has other parameters or data: set it to null")
-    checkpoint = storage / run.fingerprint
-    if not checkpoint.is_dir():
-        raise ConfigError(f"cluster.resume: no checkpoint of the run {run.run_id} in {checkpoint}: set it to null")
+    folder = storage / run.fingerprint
+    if not RunFolder(folder).checkpoints.steps:
+        raise ConfigError(f"cluster.resume: no checkpoint of the run {run.run_id} in {folder}: set it to null")
     note_continuation(store, run.run_id, identity.code)
     return run.fingerprint
 
 
-def _notice(run: UnfinishedRun, identity: RunIdentity) -> str:
+def _notice(run: UnfinishedRun, step: int, identity: RunIdentity) -> str:
     commit = f", commit {run.commit[:7]}" if run.commit else ""
     return (
-        f"train: the unfinished run {run.run_id} (step {run.step}{commit}) has the same parameters and data, but "
+        f"train: the unfinished run {run.run_id} (step {step}{commit}) has the same parameters and data, but "
         f"{', '.join(changed_files(run.code, identity.code))} changed since: training starts afresh; to continue that "
         f"run instead, interrupt this one and set cluster.resume: {run.run_id}"
     )
@@ -196,7 +231,7 @@ def _notice(run: UnfinishedRun, identity: RunIdentity) -> str:
 def training_curve(store: Store, run_id: str) -> str:
     """The run's curve as CSV: step, loss, lr, validation_psnr (empty at steps without validation)."""
     columns = {name: metric_history(store, run_id, name) for name in CURVES}
-    rows = [(step, *(columns[name].get(step, "") for name in CURVES)) for step in sorted(columns["loss"])]
+    rows = [(step, *(columns[name].get(step, "") for name in CURVES)) for step in sorted(columns["lr"])]
     return "".join(f"{','.join(map(str, row))}\n" for row in (("step", *CURVES), *rows))
 
 
@@ -215,23 +250,36 @@ def _training_set(chosen: Params, folder: ShardFolder) -> TrainingSet:
     return data
 
 
-def _initial_weights(source: str | None, folder: Path) -> str | None:
+def _initial_weights(chosen: Params, folder: Path) -> str | None:
+    """Copy the weights to start from to where all nodes see them.
+
+    Raises:
+        ModelError: they are of another network.
+    """
+    source = chosen.recipe.init_from
     if source is None:
         return None
-    save_weights(load_model(source), folder)
-    return str(folder.absolute())
+    model = load_model(source)
+    ours = replace(chosen.model, name=model.config.name)
+    if model.config != ours:
+        other = ", ".join(f"{key} {value}" for key, value in asdict(model.config).items() if value != asdict(ours)[key])
+        raise ModelError(
+            f"recipe.init_from: {source} is another network ({other}): set model to it, or name other weights"
+        )
+    save_weights(model, folder)
+    return str(folder)
 
 
 def _pictures(model: BANet, data: TrainingSet) -> dict[str, Image]:
     """Some validation images, blurred, restored and sharp, by the names under which the run logs them."""
     shards, rows = ShardFolder(data.folder), data.validation_rows()
     pictures: dict[str, Image] = {}
-    for i in np.linspace(0, len(rows) - 1, min(PICTURES, len(rows)), dtype=int):
+    for i in data.pictured():
         images = shards.read(rows[i], (data.variant, SHARP)).images
         pictures |= {
-            f"validation_{i:04d}_blurred": images[data.variant],
-            f"validation_{i:04d}_restored": restore(model, images[data.variant]),
-            f"validation_{i:04d}_sharp": images[SHARP],
+            _picture_name(i, "blurred"): images[data.variant],
+            _picture_name(i, "restored"): restore(model, images[data.variant]),
+            _picture_name(i, "sharp"): images[SHARP],
         }
     return pictures
 
@@ -241,7 +289,7 @@ def main(shards: Path, out: Path = CANDIDATE, reports: Path = REPORTS) -> None:
     train(
         params(),
         shards=shards,
-        storage=main_checkout(Path.cwd()) / CHECKPOINTS,
+        storage=main_checkout(Path.cwd()) / UNFINISHED,
         store=connect(),
         out=out,
         reports=reports,

@@ -19,6 +19,7 @@ from banet.inference import restore, restore_sub_images
 from banet.model.network import BANet, with_local_strips
 from banet.model.network_config import BANetConfig
 from banet.model.weights import save_weights
+from banet.restoring.budget import resident_memory
 from banet.tracking.registry import promote, register
 from banet.tracking.store import connect
 
@@ -65,12 +66,47 @@ def test_deblur_says_what_a_picture_was_and_what_its_format_loses(
 def test_too_little_memory_is_one_line(
     command: str, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(BANet, "forward", lambda *_: torch.empty(10**15))
+    monkeypatch.setattr(torch.nn.Conv2d, "forward", lambda *_: torch.empty(10**15))
     assert main([command, str(photo), str(tmp_path / "out.png"), "--model", str(tmp_path / "model")]) != 0
     said = capsys.readouterr().err
     assert f"error: {photo}, 37x51 (height x width), needs about 0.0 GiB of memory, more than there is: make it" in said
-    assert ("--sub-images" in said) == (command == "deblur")
     assert said.count("\n") == 1
+
+
+def test_deblur_within_a_limit_of_memory_gives_the_same_picture(
+    model: BANet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a picture of this size, the features beside the program are more than the limit."""
+    photo, out, weights = tmp_path / "photo.png", tmp_path / "out.png", str(tmp_path / "model")
+    write_image(photo, np.random.default_rng(0).integers(0, 256, (600, 901, 3), dtype=np.uint8))
+    limit = f"{resident_memory() // 10**6 + 300}MB"
+    assert main(["deblur", str(photo), str(out), "--model", weights, "--max-memory", limit]) == 0
+    difference = read_image(out).astype(int) - restore(model, read_image(photo))
+    assert np.abs(difference).max() <= 1
+    assert np.mean(difference != 0) < 1e-4
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "out.png", "photo.png"]
+    capsys.readouterr()
+    assert main(["deblur", str(photo), str(out), "--model", weights, "--max-memory", "100MB"]) != 0
+    said = capsys.readouterr().err
+    assert "error: the image, 600x901 (height x width), needs" in said
+    assert "allow or free more" in said
+
+
+@pytest.mark.usefixtures("model")
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--max-memory", "2"], "'2' is no size of memory: write 2GiB or 500MB"),
+        (["--max-memory", "0GB"], "'0GB' is no size of memory: write 2GiB or 500MB"),
+        (["--max-memory", "2GiB", "--sub-images"], "--max-memory does not go with --sub-images"),
+    ],
+)
+def test_a_limit_of_memory_that_cannot_be_kept_is_one_line(
+    options: list[str], reason: str, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["deblur", str(photo), str(tmp_path / "out.png"), "--model", str(tmp_path / "model"), *options]) == 2
+    assert reason in capsys.readouterr().err
+    assert not (tmp_path / "out.png").exists()
 
 
 @pytest.mark.usefixtures("model")

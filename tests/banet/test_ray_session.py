@@ -1,9 +1,15 @@
 """Work spread over Ray: in order, with little under way, and an expected error as itself."""
 
 import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from banet.errors import DataError, ModelError
@@ -97,3 +103,67 @@ def test_the_error_of_a_training_worker_comes_out_as_itself() -> None:
     failures = {1: RuntimeError("connection reset by peer"), 0: ModelError("lower lr_start\nand Ray's own lines")}
     with pytest.raises(ModelError, match=r"^lower lr_start$"), errors_as_themselves():
         raise WorkerGroupError("2 workers failed", failures)
+
+
+@pytest.mark.parametrize("up", [False, True])
+def test_nothing_of_ray_outlives_a_process_that_is_killed(up: bool) -> None:
+    """By itself, a part of Ray tries for a minute to tell it to another part, which is gone too."""
+    code = "from banet.ray_session import start_ray; start_ray(); print('up', flush=True); input()"
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"} | {
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "RAY_ADDRESS": "local",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    seen: set[psutil.Process] = set()
+
+    def look() -> int:
+        seen.update(psutil.Process(process.pid).children(recursive=True))
+        return len(seen)
+
+    if up:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert look() > 3
+    else:
+        while look() < 3:  # in the middle of its start
+            time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    end = time.monotonic() + 10
+    while any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in seen):
+        assert time.monotonic() < end, [each.cmdline() for each in seen if each.is_running()]
+        time.sleep(0.1)
+
+
+def test_a_cluster_that_asks_for_a_token_is_joined(tmp_path: Path) -> None:
+    """`ray start` asks for it wherever there is one, and a client does not send it by itself."""
+    home = tmp_path / "home"
+    (home / ".ray").mkdir(parents=True)
+    (home / ".ray" / "auth_token").write_text("0123456789abcdef" * 4)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    root = str(Path(__file__).parents[2])
+    environment = {name: value for name, value in os.environ.items() if name not in ("RAY_ADDRESS", "RAY_AUTH_MODE")}
+    environment |= {"HOME": str(home), "PYTHONPATH": root, "RAY_USAGE_STATS_ENABLED": "0"}
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="banet-", ignore_cleanup_errors=True) as short:  # for sockets
+        start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--port={port}"]
+        start += ["--num-cpus=1", "--include-dashboard=false", f"--temp-dir={short}"]
+        head = subprocess.Popen(start, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            code = "import ray; from banet.ray_session import start_ray; start_ray(); print(ray.cluster_resources())"
+            environment["RAY_ADDRESS"] = f"127.0.0.1:{port}"
+            for _ in range(10):  # until it stands
+                joined = subprocess.run(
+                    [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+                )
+                if joined.returncode == 0:
+                    break
+            assert "'CPU': 1.0" in joined.stdout, joined.stderr
+        finally:
+            started = psutil.Process(head.pid).children(recursive=True)
+            for process in [*started, psutil.Process(head.pid)]:
+                process.kill()
+            head.wait()

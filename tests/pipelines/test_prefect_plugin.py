@@ -83,7 +83,7 @@ def test_a_worker_or_run_that_is_started_says_which_stages_run_here(
     context = HookContext(prefect_version="3", api_url=None, logger_factory=logging.getLogger)
     monkeypatch.setattr("sys.argv", ["prefect", *command.split()])
     setup_environment(ctx=context)
-    assert f"a new run will wait: train is being run by the process {os.getpid()} since" in capsys.readouterr().err
+    assert f"a new run will wait: train is being run by the process {os.getpid()} on " in capsys.readouterr().err
     monkeypatch.setattr("sys.argv", ["prefect", "flow-run", "ls"])
     setup_environment(ctx=context)
     assert capsys.readouterr().err == ""

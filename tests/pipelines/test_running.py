@@ -5,14 +5,16 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from banet.errors import ResourceError
-from pipelines.running import claim, running
+from pipelines.running import claim, end_when_left_alone, running
 
 HOLDS = "import sys, time; from pipelines.running import claim; claim(sys.argv[1]); print(flush=True); time.sleep(600)"
 
@@ -38,7 +40,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_stage_that_another_process_runs_is_refused_with_what_ends_it(project: Path) -> None:
     with held("train") as pid:
-        line = rf"^train is being run by the process {pid} since \d{{4}}-\d\d-\d\d \S+: .*`kill {pid}`$"
+        line = rf"^train is being run by the process {pid} on \S+ since \d{{4}}-\d\d-\d\d \S+: .*`kill {pid}`$"
         with pytest.raises(ResourceError, match=line):
             claim("train")
         assert [bool(re.match(line, found)) for found in running(project)] == [True]
@@ -54,3 +56,41 @@ def test_without_a_dvc_project_nothing_is_written(tmp_path: Path, monkeypatch: p
     claim("train")
     assert list(tmp_path.iterdir()) == []
     assert running(tmp_path) == []
+
+
+# A flow that runs DVC that runs a stage, each through a shell or not; only the stage prints.
+STAGE = """
+import os, signal, sys, time
+from pipelines.running import end_when_left_alone
+def end(*_): print("ended", flush=True); os._exit(0)
+signal.signal(signal.SIGTERM, end)
+end_when_left_alone()
+print(os.getpid(), flush=True)
+time.sleep(600)
+"""
+RUNS = "import subprocess, sys; subprocess.run(sys.argv[1:])"
+
+
+@pytest.mark.parametrize(("killed", "prefect"), [("dvc", False), ("dvc", True), ("flow", True)])
+def test_a_stage_ends_in_order_when_what_runs_it_is_killed(tmp_path: Path, killed: str, prefect: bool) -> None:
+    dvc = tmp_path / "dvc"
+    dvc.write_text(RUNS)
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "DVC_STAGE": "train"}
+    if prefect:
+        env["PREFECT__FLOW_RUN_ID"] = "1"
+    stage = ["sh", "-c", f"{sys.executable} -c '{STAGE}'; exit"]
+    command = [sys.executable, "-c", RUNS, sys.executable, str(dvc), *stage]
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as flow:
+        assert flow.stdout is not None
+        number = int(flow.stdout.readline())
+        above = psutil.Process(number).parents()
+        victim = flow.pid if killed == "flow" else next(p.pid for p in above if str(dvc) in p.cmdline())
+        os.kill(victim, signal.SIGKILL)
+        assert flow.stdout.readline() == "ended\n"
+
+
+def test_a_stage_that_dvc_does_not_run_watches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DVC_STAGE", raising=False)
+    before = threading.active_count()
+    end_when_left_alone()
+    assert threading.active_count() == before

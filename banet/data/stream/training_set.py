@@ -1,6 +1,6 @@
 """The training set: samples by number, and whole held-out sequences for validation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,6 +17,7 @@ from banet.errors import ConfigError, DataError
 from banet.image import Image
 from banet.metrics.psnr import psnr
 
+PICTURES = 4  # held-out images that people are shown
 NAMED = 5  # pictures that a message names; the rest is counted
 
 Crops = npt.NDArray[np.uint8]
@@ -73,11 +74,21 @@ class TrainingSet:
         """Return the held-out rows in the order of their keys."""
         return _split(self.folder, self.held_out)[1]
 
-    def validation_psnr(self, restore: Callable[[Image], Image], rank: int = 0, ranks: int = 1) -> list[float]:
-        """Return the PSNR in dB of each restored held-out image in a rank's share, in the order of their keys."""
-        shards, rows = _open(self.folder), self.validation_rows()[rank::ranks]
-        pairs = (shards.read(row, (self.variant, SHARP)).images for row in rows)
-        return [psnr(restore(images[self.variant]), images[SHARP]) for images in pairs]
+    def validation_images(self, rank: int = 0, ranks: int = 1) -> Iterator[tuple[Image, Image]]:
+        """Yield each held-out image of a rank's share, blurred and sharp, in the order of their keys."""
+        shards = _open(self.folder)
+        for row in self.validation_rows()[rank::ranks]:
+            images = shards.read(row, (self.variant, SHARP)).images
+            yield images[self.variant], images[SHARP]
+
+    def validation_psnr(self, restore: Callable[[Image], Image]) -> list[float]:
+        """Return the PSNR in dB of each restored held-out image, in the order of their keys."""
+        return [psnr(restore(blurred), sharp) for blurred, sharp in self.validation_images()]
+
+    def pictured(self) -> list[int]:
+        """Return the positions of a few held-out images, spread over all, that people are shown."""
+        total = len(self.validation_rows())
+        return [int(i) for i in np.linspace(0, total - 1, min(PICTURES, total), dtype=int)]
 
 
 @lru_cache(maxsize=4)

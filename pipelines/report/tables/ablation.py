@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from banet.scoring.aggregate import score_name, score_place
 from banet.tracking.runs import RunScores
@@ -12,7 +13,21 @@ from pipelines.report.tables.formats import NO_VALUE, Table, TableRow
 ABLATIONS = (5, 6, 7, 8, 9)
 _YES_OR_NO = {"pdc", "ar", "sp", "mksp", "cpdc"}
 _HEADINGS = {"psnr_db": "paper: PSNR dB", "time_ms": "paper: time ms", "params_m": "paper: parameters M"}
-_Group = tuple[str, str, str]  # benchmark, variant and recipe: only runs that share them are repetitions
+PAPER_CHANNELS = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class _Group:
+    """What runs must share to be repetitions of each other."""
+
+    benchmark: str
+    variant: str
+    recipe: str
+    channels: int
+
+    def __str__(self) -> str:
+        width = "" if self.channels == PAPER_CHANNELS else f", {self.channels} channels"
+        return f"{self.benchmark} ({self.variant}), {self.recipe}{width}"
 
 
 def ablation_table(published: PublishedTable, runs: Sequence[RunScores]) -> Table:
@@ -22,10 +37,10 @@ def ablation_table(published: PublishedTable, runs: Sequence[RunScores]) -> Tabl
     trained on. Cells without a run are empty.
     """
     models = {row.model for row in published.rows}
-    groups = sorted({(run.benchmark, run.variant, run.recipe) for run in runs if run.model in models})
+    groups = sorted({_group(run) for run in runs if run.model in models})
     headings = [_HEADINGS.get(column, column) for column in published.columns]
     for group in groups or (None,):
-        where = "here" if group is None else f"here, {group[0]} ({group[1]}), {group[2]}"
+        where = "here" if group is None else f"here, {group}"
         headings += [f"{where}: PSNR dB", "spread dB", "runs"]
     rows = []
     for row in published.rows:
@@ -40,11 +55,17 @@ def ablation_table(published: PublishedTable, runs: Sequence[RunScores]) -> Tabl
     )
 
 
+def _group(run: RunScores) -> _Group:
+    return _Group(
+        benchmark=run.benchmark, variant=run.variant, recipe=run.recipe, channels=run.channels or PAPER_CHANNELS
+    )
+
+
 def _scores(runs: Sequence[RunScores], group: _Group, row: PublishedRow) -> Iterator[float]:
     sub_images = int(row.figures.get("sub_images") or 1)
-    name = score_name(score_place(*group[:2], sub_images=sub_images))
+    name = score_name(score_place(group.benchmark, group.variant, sub_images=sub_images))
     for run in runs:
-        if (run.benchmark, run.variant, run.recipe) == group and run.model == row.model and name in run.metrics:
+        if _group(run) == group and run.model == row.model and name in run.metrics:
             yield run.metrics[name]
 
 
@@ -63,16 +84,16 @@ def _published_cell(column: str, value: float | None) -> str:
 
 def _notes(published: PublishedTable, groups: Sequence[_Group]) -> Iterator[str]:
     if groups:
-        recipes = "; ".join(
-            f"{benchmark} ({variant}) with the recipe {recipe}" for benchmark, variant, recipe in groups
-        )
+        recipes = "; ".join(f"{group.benchmark} ({group.variant}) with the recipe {group.recipe}" for group in groups)
         yield (
             f"Here: trained and tested on {recipes}; the mean over the runs in MLflow, their standard deviation "
             "(empty for one run), and their number."
         )
     else:
         yield "No run in MLflow trained one of these networks and was evaluated."
-    if any(benchmark != "gopro" for benchmark, _, _ in groups):
+    if any(group.channels != PAPER_CHANNELS for group in groups):
+        yield f"The paper's networks have {PAPER_CHANNELS} channels: figures of others compare only with each other."
+    if any(group.benchmark != "gopro" for group in groups):
         yield "The paper's figures are for GoPro: figures for another benchmark compare only with each other."
     if "time_ms" in published.columns:
         yield "The paper's times of fast networks were taken without waiting for the GPU: see Table 1."

@@ -1,5 +1,6 @@
 """What a recipe costs before it is begun."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from banet.model.network_config import BANetConfig
 from banet.parsing import parse, read_yaml
 
 ROOT = Path(__file__).parents[3]
+CLUSTER = (ROOT / "docs/cluster.md").read_text(encoding="utf-8")
 PAPER = parse(RecipeParams, read_yaml(ROOT / "conf/recipe/paper.yaml"), where="paper")
 
 
@@ -32,6 +34,29 @@ def test_the_table_of_recipes(name: str, steps: int, samples: int) -> None:
     recipe = parse(RecipeParams, read_yaml(ROOT / f"conf/recipe/{name}.yaml"), where=name)
     costs = recipe_cost(recipe, pairs=2103, bytes_per_pixel=3, seconds_per_step=None)
     assert (sum(cost.phase.steps for cost in costs), sum(cost.phase.samples for cost in costs)) == (steps, samples)
+
+
+def test_what_is_read_a_second() -> None:
+    """The figures of docs/cluster.md at 100 pairs a second and GPU of GoPro's, compact."""
+    first, second = recipe_cost(PAPER, pairs=2103, bytes_per_pixel=0.95, seconds_per_step=[0.08, 0.08])
+    assert first.from_folder(0.08) == pytest.approx((200 * 8.953 * 128**2 * 0.95, 200 * 8.953), rel=1e-3)
+    assert first.from_object_store(0.08) == (200 * 720 * 1280 * 0.95, 200)
+    assert second.from_folder(0.08)[0] == pytest.approx(200 * 24.94 * 128**2 * 0.95, rel=1e-3)
+    line = list(describe_cost(PAPER, [first], 2103))[1]
+    told = "80 ms per step: reads 27.9 MB in 1,791 tiles a second from a folder, 175.1 MB in 200 requests"
+    assert line.strip().startswith(told)
+    for gpus in (1, 8, 64, 512):
+        read, tiles = (gpus * value for value in first.from_folder(0.08))
+        whole, requests = (gpus * value for value in first.from_object_store(0.08))
+        row = f"| {gpus} | {read / 1e9:.2g} GB, {tiles:,.0f} tiles | {whole / 1e9:.3g} GB, {requests:,.0f} requests |"
+        assert row in CLUSTER, row
+
+
+def test_a_crop_reads_no_more_than_its_image() -> None:
+    (small,) = recipe_cost(
+        replace(PAPER, phases=PAPER.phases[:1]), pairs=8, bytes_per_pixel=1, seconds_per_step=[1.0], pixels=65_536
+    )
+    assert small.from_folder(1.0)[0] == small.from_object_store(1.0)[0]
 
 
 def test_without_times_there_are_no_hours() -> None:

@@ -127,6 +127,7 @@ def test_runs_of_an_experiment(store: Store) -> None:
             benchmark="mini",
             variant="blur",
             recipe="paper",
+            fingerprint="ablation-net1-0",
             metrics={"mini/blur/restored_psnr": 26.5},
         ),
         RunScores(
@@ -135,6 +136,7 @@ def test_runs_of_an_experiment(store: Store) -> None:
             benchmark="mini",
             variant="blur",
             recipe="mini",
+            fingerprint="ablation-net1-1",
             metrics={"mini/blur/restored_psnr": 26.75, "loss": 0.25},
         ),
     )

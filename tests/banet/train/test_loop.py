@@ -13,13 +13,24 @@ from banet.config import LossParams, PhaseParams, RecipeParams
 from banet.losses import total_loss
 from banet.model.network import BANet
 from banet.model.network_config import BANetConfig
-from banet.train.loop import Batch, Training, TrainingProgress, choose_weights, fit, losses_of, train_step
+from banet.train.loop import (
+    Batch,
+    Training,
+    TrainingProgress,
+    ValidationScores,
+    choose_weights,
+    fit,
+    losses_of,
+    train_step,
+)
 from banet.train.plan import PlannedPhase, plan
 
 MODEL = BANetConfig(stem_channels=4, channels=4, modules=1, fusion_channels=2)
 PHASES = (
-    PhaseParams(steps=6, crop=8, batch_size=2, lr_start=1e-3, lr_end=1e-5, warmup_steps=2, clip_norm=1.0),
-    PhaseParams(steps=4, crop=12, batch_size=2, lr_start=5e-4, lr_end=0.0),
+    PhaseParams(
+        steps=6, crop=8, batch_size=2, lr_start=1e-3, lr_end=1e-5, warmup_steps=2, clip_norm=1.0, ema_decay=0.9
+    ),
+    PhaseParams(steps=4, crop=12, batch_size=2, accumulate=2, lr_start=5e-4, lr_end=0.0, ema_decay=0.5),
 )
 RECIPE = RecipeParams(
     name="test",
@@ -63,7 +74,7 @@ def run(
             raise KeyboardInterrupt
 
     with contextlib.suppress(KeyboardInterrupt):
-        fit(training, training.model, batches, lambda _: [next(scores)], report)
+        fit(training, training.model, batches, lambda _: ValidationScores(psnr=[next(scores)]), report)
     return told, states
 
 
@@ -104,7 +115,7 @@ def test_the_learning_rate_warms_up_and_ends_where_it_should_in_every_phase() ->
 
 def test_the_best_weights_are_kept() -> None:
     training = new_training()
-    _, states = run(training, iter([20.0, 23.0, 21.0, 22.0, 22.5]))
+    _, states = run(training, iter([20.0, 0.0, 23.0, 0.0, 21.0, 0.0, 22.0, 0.0, 22.5, 0.0]))  # raw, average
     assert (training.best["raw"].psnr, training.best["raw"].step) == (23.0, 4)
     at_step_4 = torch.load(io.BytesIO(states[1].getvalue()), weights_only=True)
     which, best = choose_weights(training.state(), ["held out"])
@@ -113,17 +124,51 @@ def test_the_best_weights_are_kept() -> None:
         assert torch.equal(tensor, at_step_4["model"][name])
 
 
-@pytest.mark.parametrize("cut_at", [2, 4, 6, 8])
-def test_a_run_that_was_cut_off_ends_with_the_same_weights_to_the_bit(cut_at: int) -> None:
-    whole = new_training()
-    run(whole, itertools.count(20.0))
-    cut = new_training()
-    _, states = run(cut, itertools.count(20.0), stop_at=cut_at)
+def cut_off(where: str, at: int) -> bytes:
+    """The state of a run that is interrupted at a step, in it or in its validation."""
+    training = new_training()
+
+    def between_steps() -> None:
+        if where == "between steps" and training.step == at:
+            raise KeyboardInterrupt
+
+    def validate(_: object) -> ValidationScores:
+        if where == "validation" and training.step == at:
+            raise KeyboardInterrupt
+        return ValidationScores(psnr=[20.0 + training.step], ssim=0.5)
+
+    with contextlib.suppress(KeyboardInterrupt):
+        fit(training, training.model, batches, validate, lambda _: None, between_steps=between_steps)
+    stream = io.BytesIO()
+    torch.save(training.state(), stream)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("where", "at"),
+    [("between steps", step) for step in range(10)] + [("validation", step) for step in (2, 4, 6, 8, 10)],
+)
+def test_a_run_that_was_cut_off_ends_with_the_same_weights_to_the_bit(where: str, at: int) -> None:
+    whole = torch.load(io.BytesIO(cut_off("never", 0)), weights_only=True)
+    state = torch.load(io.BytesIO(cut_off(where, at)), weights_only=True)
+    assert (state["step"], state["validating"]) == (at, where == "validation")
     resumed = Training(BANet(MODEL), RECIPE, plan(PHASES, pairs=5))
-    resumed.resume(torch.load(io.BytesIO(states[-1].getvalue()), weights_only=True))
-    assert resumed.step == cut_at
-    run(resumed, itertools.count(20.0 + cut_at / 2))
+    resumed.resume(state)
+    told: list[TrainingProgress] = []
+    fit(
+        resumed,
+        resumed.model,
+        batches,
+        lambda _: ValidationScores(psnr=[20.0 + resumed.step], ssim=0.5),
+        told.append,
+    )
     assert resumed.finished
-    for name, tensor in whole.model.state_dict().items():
-        assert torch.equal(tensor, resumed.model.state_dict()[name]), name
-    assert resumed.best["raw"].step == whole.best["raw"].step
+    assert [progress.step for progress in told] == list(range(at + (where != "validation"), 11))
+    ended = resumed.state()
+    for kept in ("model", "average"):
+        for name, tensor in whole[kept].items():
+            assert torch.equal(tensor, ended[kept][name]), (kept, name)
+    assert torch.equal(
+        whole["best"]["average"]["weights"]["output.bias"], ended["best"]["average"]["weights"]["output.bias"]
+    )
+    assert [ended["best"][which]["step"] for which in ("raw", "average")] == [10, 10]

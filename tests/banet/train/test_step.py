@@ -15,7 +15,7 @@ from banet.config import LossParams, PhaseParams, RecipeParams
 from banet.errors import ModelError
 from banet.model.network import BANet
 from banet.model.network_config import BANetConfig
-from banet.train.loop import Batch, Training, choose_weights, fit, losses_of, train_step
+from banet.train.loop import Batch, Training, ValidationScores, choose_weights, fit, losses_of, train_step
 from banet.train.plan import PlannedPhase, plan
 
 MODEL = BANetConfig(stem_channels=4, channels=4, modules=1, fusion_channels=2)
@@ -161,12 +161,12 @@ def test_only_the_steps_of_a_compiled_phase_run_the_compiled_form() -> None:
     def graphs() -> int:
         return counters["stats"]["unique_graphs"]
 
-    def validate(model: nn.Module) -> list[float]:
+    def validate(model: nn.Module) -> ValidationScores:
         frames.append(graphs())
         with torch.inference_mode():
             model(torch.zeros(1, 3, 20, 24))
         frames.append(graphs())
-        return [20.0]
+        return ValidationScores(psnr=[20.0])
 
     def batches(phase: PlannedPhase, _step: int) -> list[Batch]:
         return [batch_at(0, replace(phase.params, crop=16 + 8 * phase.first_step))]
@@ -225,7 +225,12 @@ def test_a_step_without_a_finite_gradient_changes_nothing_and_training_continues
     steps = [poisoned(i) if i in bad else batch_at(i, PHASE) for i in range(8)]
     told: list[float | None] = []
     fit(
-        training, training.model, lambda _phase, at: steps[at:], lambda _: [20.0], lambda p: told.append(p.loss), refuse
+        training,
+        training.model,
+        lambda _phase, at: steps[at:],
+        lambda _: ValidationScores(psnr=[20.0]),
+        lambda p: told.append(p.loss),
+        refuse,
     )
     assert kept == [2, 3, 6]  # numbers of the steps, from 1
     assert [loss is None for loss in told] == [i in bad for i in range(8)]
@@ -241,7 +246,7 @@ def test_three_steps_in_a_row_end_the_run() -> None:
             training,
             training.model,
             lambda _phase, at: steps[at:],
-            lambda _: [20.0],
+            lambda _: ValidationScores(psnr=[20.0]),
             lambda _: None,
             lambda _phase, _batch: " (kept there)",
         )

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +13,14 @@ import pytest
 from banet.closure import changed_files
 from banet.config import Params
 from banet.data.shards.reader import ShardFolder
-from banet.errors import ConfigError, DataError
-from banet.model.weights import load_weights
-from banet.tracking.runs import EXPERIMENT, finish_run, log_metrics, open_run
+from banet.errors import ConfigError, DataError, ModelError, ResourceError
+from banet.model.network import BANet
+from banet.model.weights import load_weights, save_weights
+from banet.tracking.runs import EXPERIMENT, finish_run, open_run
 from banet.tracking.store import Store
 from banet.tracking.unfinished_runs import code_tags
 from banet.train.identity import RunIdentity, identify
+from banet.train.run_folder import RunFolder
 from pipelines.stages.stage_results import TrainedBy, read_json
 from pipelines.stages.train import run_to_continue, train
 
@@ -64,6 +67,13 @@ def test_two_workers_leave_weights_curve_report_and_a_run_in_mlflow_and_train_on
     assert len(store.client().get_metric_history(run.info.run_id, "loss")) == report.steps  # each step once
     pictures = [file.path for file in store.client().list_artifacts(run.info.run_id, "samples")]
     assert {path.rsplit("_")[-1] for path in pictures} >= {"blurred.png", "restored.png", "sharp.png"}
+    assert {"charbonnier", "fft_l1", "gradient_norm", "data_wait", "memory_gib", "samples_per_second"} <= set(
+        run.data.metrics
+    )
+    assert 0 < run.data.metrics["validation_ssim"] < 1
+    shown = [file.path for file in store.client().list_artifacts(run.info.run_id, "images")]
+    for step in (2, 4):  # the same pictures at every validation
+        assert sum(f"restored+step+{step}+" in path and path.endswith(".png") for path in shown) >= 4
     assert list(runs.iterdir()) == []
 
 
@@ -121,6 +131,44 @@ def test_held_out_sequences_must_exist_and_leave_something_to_train(
     refused(DataError, r"no variant 'blur_gamma': it holds blur, blur_noise_free", params, shards, store)
 
 
+def test_weights_of_another_network_and_a_storage_that_cannot_be_written_stop_a_run_before_it_starts(
+    line: "Line",
+    tiny_params: Params,
+    store: Store,
+    tmp_path: Path,
+) -> None:
+    save_weights(BANet(replace(tiny_params.model, channels=8)), tmp_path / "wide")
+    recipe = replace(tiny_params.recipe, init_from=str(tmp_path / "wide"))
+    shards = Path(shutil.copytree(line.shards, tmp_path / "shards"))
+    message = r"recipe\.init_from: .*wide is another network \(channels 8\): set model to it, or name other weights"
+    refused(ModelError, message, replace(tiny_params, recipe=recipe), shards, store)
+    (tmp_path / "file").touch()
+    with pytest.raises(ResourceError, match=r"file/[0-9a-f]+ cannot be used \(Not a directory\)"):
+        train(
+            tiny_params,
+            shards=shards,
+            storage=tmp_path / "file",
+            store=store,
+            out=tmp_path / "m",
+            reports=tmp_path / "r",
+        )
+
+
+def test_the_second_of_two_trainings_is_told_who_holds_it(
+    line: "Line", tiny_params: Params, store: Store, tmp_path: Path
+) -> None:
+    shards = Path(shutil.copytree(line.shards, tmp_path / "shards"))
+    name = identify(tiny_params, ShardFolder(shards).summary.digest).fingerprint
+    with RunFolder(tmp_path / "runs" / name).claimed():  # as another process would
+        refused(
+            ResourceError,
+            rf"^this training is being run by the process {os.getpid()} on \S+ since .*: wait until it ends, or end it",
+            tiny_params,
+            shards,
+            store,
+        )
+
+
 @pytest.fixture
 def identity(tiny_params: Params, tmp_path: Path) -> RunIdentity:
     """Of data of this test's own, so that its runs are too."""
@@ -139,9 +187,10 @@ def cut_off(identity: RunIdentity, store: Store, tmp_path: Path) -> str:
         params={},
         tags={"mlflow.source.git.commit": "c0ffee1234"} | code_tags(before.inputs, before.code),
     )
-    log_metrics(store, run_id, {"validation_psnr": 26.0}, step=1500)
     finish_run(store, run_id, "KILLED")
-    (tmp_path / before.fingerprint).mkdir()
+    checkpoints = RunFolder(tmp_path / before.fingerprint).checkpoints
+    checkpoints.folder.mkdir(parents=True)
+    checkpoints.save(1500, {})
     return run_id
 
 
@@ -165,7 +214,9 @@ def test_nothing_is_told_where_there_is_nothing_to_continue(
 ) -> None:
     other = identify(tiny_params, "other data")
     assert run_to_continue(tiny_params, other, tmp_path, store) is None
-    assert run_to_continue(tiny_params, identity, tmp_path / "no checkpoint", store) is None
+    for folder in tmp_path.glob("*/checkpoints"):  # as of a run that was stopped before its first one
+        (tmp_path / "none yet" / folder.parent.name / folder.name).mkdir(parents=True)
+    assert run_to_continue(tiny_params, identity, tmp_path / "none yet", store) is None
     finish_run(store, cut_off)
     assert run_to_continue(tiny_params, identity, tmp_path, store) is None
     assert capsys.readouterr().err == ""

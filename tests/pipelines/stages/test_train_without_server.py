@@ -2,7 +2,7 @@
 
 import csv
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +15,13 @@ from banet.model.network import BANet
 from banet.model.weights import load_weights
 from banet.tracking.runs import metric_history
 from banet.tracking.store import Store, connect
+from banet.train.run_folder import RunFolder
 from pipelines.stages.stage_results import TrainedBy, read_json
 from pipelines.stages.train import train
 
 if TYPE_CHECKING:
-    from banet.train.ray_worker import TrainingJob, TrainingResult
+    from banet.train.launch import TrainingResult
+    from banet.train.ray_worker import TrainingJob
     from tests.conftest import Serve
     from tests.pipelines.stages.conftest import Line
 
@@ -29,7 +31,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
 STEPS = 6
-Report = Callable[[int, Mapping[str, float]], None]
 
 
 class LightTraining:
@@ -40,11 +41,12 @@ class LightTraining:
         self.trained = 0
         self.longest_step = 0.0
 
-    def __call__(self, job: "TrainingJob", *, storage: Path, name: str, on_progress: Report) -> "TrainingResult":
-        from banet.train.ray_worker import TrainingResult
+    def __call__(self, job: "TrainingJob") -> "TrainingResult":
+        from banet.train.launch import TrainingResult
 
+        journal = RunFolder(Path(job.folder)).journal
         torch.manual_seed(job.recipe.seed)
-        model, state = BANet(job.model), storage / name / "state.pt"
+        model, state = BANet(job.model), Path(job.folder) / "state.pt"
         if not state.is_file():
             optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
             for step in range(1, STEPS + 1):
@@ -54,10 +56,9 @@ class LightTraining:
                 loss.backward()
                 optimizer.step()
                 started = time.monotonic()
-                on_progress(step, {"loss": float(loss.detach()), "lr": 0.1, "validation_psnr": 20.0 + step})
+                journal.append(step, {"loss": float(loss.detach()), "lr": 0.1, "validation_psnr": 20.0 + step})
                 self.longest_step = max(self.longest_step, time.monotonic() - started)
                 self.trained += 1
-            state.parent.mkdir(parents=True)
             torch.save(model.state_dict(), state)
         model.load_state_dict(torch.load(state, weights_only=True))
         return TrainingResult(model=model.eval(), best_step=STEPS, best_psnr=20.0 + STEPS, steps=STEPS)
@@ -76,7 +77,7 @@ def test_a_server_that_is_killed_in_a_training_costs_nothing(
     runs, out, reports = tmp_path / "runs", tmp_path / "candidate", tmp_path / "reports"
 
     def run(light: LightTraining, to: Store) -> None:
-        monkeypatch.setattr("banet.train.ray_worker.launch", light)
+        monkeypatch.setattr("banet.train.launch.launch", light)
         train(tiny_params, shards=line.shards, storage=runs, store=to, out=out, reports=reports)
 
     run(LightTraining(), store)  # undisturbed
@@ -126,10 +127,10 @@ def test_a_training_that_fails_says_why_though_the_store_is_gone_too(
     def gone(uri: str) -> None:
         raise ServiceError(f"{uri} is gone")
 
-    monkeypatch.setattr("banet.train.ray_worker.launch", LightTraining(fails))
+    monkeypatch.setattr("banet.train.launch.launch", LightTraining(fails))
     runs = tmp_path / "runs"
     with pytest.raises(KeyboardInterrupt):
         train(tiny_params, shards=line.shards, storage=runs, store=store, out=tmp_path / "m", reports=tmp_path / "r")
-    (kept,) = runs.iterdir()
-    with kept.open() as stream:
+    (kept,) = (path for path in runs.iterdir() if path.is_dir())
+    with (kept / "journal.jsonl").open() as stream:
         assert len(list(csv.reader(stream))) == 2  # a line per step

@@ -1,6 +1,7 @@
 """Tables 5 to 9 hold the paper's columns, and beside them the runs of the same network, benchmark and recipe."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -72,6 +73,17 @@ def test_benchmarks_and_recipes_are_not_mixed(published: dict[int, PublishedTabl
         "gopro (blur) with the recipe paper; mini (blur) with the recipe long; mini (blur) with the recipe short"
         in table.notes[0]
     )
+
+
+def test_widths_are_not_mixed(published: dict[int, PublishedTable]) -> None:
+    runs = [replace(run("sp", psnr), channels=channels) for psnr, channels in ((26.0, 16), (27.0, 128), (28.0, None))]
+    table = ablation_table(published[7], runs)
+    assert rows(table)["SP"] == ("31.81", "26.00", "", "1", "27.50", "0.71", "2")
+    assert [heading for heading in table.headings if heading.startswith("here")] == [
+        "here, mini (blur), short, 16 channels: PSNR dB",
+        "here, mini (blur), short: PSNR dB",
+    ]
+    assert "128 channels" in table.notes[1]
 
 
 def test_parts_restored_apart_are_another_score(published: dict[int, PublishedTable]) -> None:

@@ -51,18 +51,18 @@ def job(shards: Path, steps: int, cluster: ClusterParams) -> "TrainingJob":
             validate_every=4,
         ),
         cluster=cluster,
-        refused=str(shards.with_name("refused")),
+        folder=str(shards.with_name("run")),
     )
 
 
 @pytest.mark.distributed
 @pytest.mark.usefixtures("ray_session")
 def test_a_run_that_needs_more_than_there_is_says_so_at_once(shards: Path, tmp_path: Path) -> None:
-    from banet.train.ray_worker import launch
+    from banet.train.launch import launch
 
     many = job(shards, 8, ClusterParams(workers=4, cpus_per_worker=1.0, gpus_per_worker=0))
     with pytest.raises(ResourceError, match=r"Ray has 3 logical CPUs, the run needs 5 .*lower cluster\.workers"):
-        launch(many, storage=tmp_path / "runs", name="many", on_progress=lambda _step, _metrics: None)
+        launch(many)
     gpus = replace(many, cluster=ClusterParams(workers=2, cpus_per_worker=0.5, gpus_per_worker=64))
     with pytest.raises(ResourceError, match=r"the run needs 128: lower cluster\.gpus_per_worker"):
-        launch(gpus, storage=tmp_path / "runs", name="gpus", on_progress=lambda _step, _metrics: None)
+        launch(gpus)

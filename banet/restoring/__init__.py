@@ -1,0 +1,1 @@
+"""Restoring pictures beyond one pass over a whole array."""

@@ -1,0 +1,120 @@
+"""Shards in an object store that stops to answer in the middle of a training."""
+
+import http.client
+import threading
+import warnings
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.chaos.victim import CHECKPOINT_EVERY, Victim
+
+pytestmark = [
+    pytest.mark.distributed,
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),  # MLflow's own queries
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+
+class Gate(ThreadingHTTPServer):
+    """Passes requests on to a server, or answers 503."""
+
+    daemon_threads = True
+
+    def __init__(self, port: int) -> None:
+        super().__init__(("127.0.0.1", 0), Passing)
+        self.behind, self.closed = port, threading.Event()
+
+
+class Passing(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Gate
+
+    def pass_on(self) -> None:
+        content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        while self.headers.get("Transfer-Encoding") == "chunked" and (size := int(self.rfile.readline(), 16)) >= 0:
+            content += self.rfile.read(size)
+            self.rfile.readline()
+            if not size:
+                break
+        if self.server.closed.is_set():
+            self.send_response(503)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.behind)
+        passed = {name: value for name, value in self.headers.items() if name.lower() not in HOP}
+        connection.request(self.command, self.path, content, passed)
+        answer = connection.getresponse()
+        body = answer.read()
+        self.send_response(answer.status)
+        for name, value in answer.getheaders():
+            if name.lower() not in {"transfer-encoding", "connection", "content-length", "server", "date"}:
+                self.send_header(name, value)
+        self.send_header("Content-Length", answer.getheader("Content-Length") or str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+        connection.close()
+
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = pass_on  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+HOP = {"expect", "transfer-encoding"}  # headers of one connection
+KEYS = {"AWS_ACCESS_KEY_ID": "somebody", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    """A gate in front of a real S3 server with a bucket."""
+    from pyarrow import fs
+
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    made = Gate(server.get_host_and_port()[1])
+    threading.Thread(target=made.serve_forever, daemon=True).start()
+    query = f"endpoint_override=127.0.0.1:{made.behind}&scheme=http&allow_bucket_creation=true"
+    fs.FileSystem.from_uri(f"s3://shards?{query}")[0].create_dir("shards")
+    yield made
+    made.shutdown()
+    made.server_close()
+    server.stop()
+
+
+@pytest.mark.chaos
+def test_a_run_ends_with_one_line_and_goes_on_when_the_store_is_back(gate: Gate, tmp_path: Path) -> None:
+    host = f"127.0.0.1:{gate.server_address[1]}"
+    place = f"s3://shards/here?endpoint_override={host}&scheme=http"
+    near, far = (
+        Victim(tmp_path / name, cluster={"workers": 1, "shards": shards}, environment=KEYS)
+        for name, shards in (("near", None), ("far", place))
+    )
+    near.start()
+    assert near.ended()[0] == 0
+    try:
+        far.start()
+        far.until(lambda: far.step >= CHECKPOINT_EVERY + 2)
+        gate.closed.set()  # the second phase has a stream of its own, which starts with this
+        status, printed = far.ended()
+        assert status == 1, printed
+        assert "the object store of s3://shards/here" in printed.splitlines()[-1], printed
+        gate.closed.clear()
+        far.start()
+        status, printed = far.ended()
+        assert status == 0, printed
+        assert far.repeated() <= CHECKPOINT_EVERY
+        weights = far.weights()
+        assert all(torch.equal(weights[name], tensor) for name, tensor in near.weights().items())
+    finally:
+        far.end()
