@@ -8,13 +8,15 @@ from collections.abc import Callable, Sequence
 from cyclopts import App, CycloptsError, Parameter
 
 from banet.commands.evaluate import evaluate
-from banet.commands.registry import models, promote, register
-from banet.commands.restore import deblur, explain
+from banet.commands.pull import pull
+from banet.commands.registry import lineage, models, promote, register
+from banet.commands.restore import deblur
 from banet.commands.score import score
+from banet.commands.serve import serve
 from banet.commands.study import study
 from banet.commands.synthesize import synthesize
 from banet.commands.training import cost, replay
-from banet.commands.weights import export_checkpoint, import_checkpoint, info
+from banet.commands.weights import explain, export, export_checkpoint, import_checkpoint, info
 from banet.errors import BanetError, raise_on_signals, say_no_more
 
 app = App(
@@ -31,14 +33,18 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     info,
     import_checkpoint,
     export_checkpoint,
+    export,
     synthesize,
+    pull,
     models,
+    lineage,
     promote,
     register,
     score,
     evaluate,
     cost,
     replay,
+    serve,
 )
 for command in COMMANDS:
     app.command(command)

@@ -129,7 +129,7 @@ class ClusterParams:
     gpus_per_worker: float
     shards: str | None = None  # a folder or URI (s3://…) that all nodes can read; train copies the shards there
     resume: str | None = None  # MLflow id of an unfinished run to continue although its code has changed since
-    checkpoint_every: int | str = "2 min"  # optimizer steps, or minutes as "2 min": at most what a killed run repeats
+    checkpoint_every: int | str = "5 min"  # optimizer steps, or minutes as "5 min": at most what a killed run repeats
     timeout_s: int = 300  # seconds after which workers that wait for one that hangs are ended and started again
 
     @property
@@ -159,7 +159,7 @@ class ClusterParams:
         every = self.checkpoint_every if isinstance(self.checkpoint_every, int) else self._checkpoint_seconds()
         if every <= 0:
             raise ConfigError(
-                "cluster.checkpoint_every must be a number of steps, or minutes such as 2 min, and above 0, "
+                "cluster.checkpoint_every must be a number of steps, or minutes such as 5 min, and above 0, "
                 f"got {self.checkpoint_every}"
             )
         if self.timeout_s < 1:

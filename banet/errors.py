@@ -39,6 +39,12 @@ class ServiceError(BanetError):
     exit_status = 1
 
 
+class PartialError(BanetError):
+    """Some of several things failed (exit status 1); the others are done."""
+
+    exit_status = 1
+
+
 def raise_on_signals() -> list[signal.Signals]:
     """Raise KeyboardInterrupt on the first signal, which the list then holds; the second has its default effect."""
     stopped: list[signal.Signals] = []

@@ -3,13 +3,17 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from banet.errors import DataError
 from banet.image import SMALLEST, Image, require_image, to_image
+
+P = TypeVar("P", np.uint8, np.float32)
 
 
 def restore(model: nn.Module, image: Image) -> Image:
@@ -22,18 +26,41 @@ def restore(model: nn.Module, image: Image) -> Image:
         return to_image(model(network_input(model, image)))
 
 
+def restore_array(model: nn.Module, image: npt.NDArray[P]) -> npt.NDArray[P]:
+    """Return a restored image of RGB (H, W, 3): as `restore` does for uint8, not clamped for float32 in [0, 1].
+
+    Raises:
+        DataError: another shape, or smaller than 8x8.
+    """
+    image = require_array(image)
+    if image.dtype == np.uint8:
+        return restore(model, image)  # type: ignore[arg-type,return-value]  # numpy's types do not tell them apart
+    parameter = next(model.parameters(), torch.empty(0))
+    x_BCHW = torch.from_numpy(image).permute(2, 0, 1).unsqueeze(0)
+    with torch.inference_mode():
+        y_BCHW = model(x_BCHW.to(device=parameter.device, dtype=parameter.dtype))
+    return y_BCHW[0].permute(1, 2, 0).float().cpu().numpy()  # type: ignore[no-any-return]
+
+
 def network_input(model: nn.Module, image: Image) -> Tensor:
     """Return the image as the model takes it: (1, 3, H, W) in [0, 1], of the type and on the device of its weights.
 
     Raises:
         DataError: not a uint8 RGB image, or smaller than 8x8.
     """
-    image = require_image(image)
+    image = require_array(require_image(image))
+    parameter = next(model.parameters(), torch.empty(0))
+    return to_tensor(image).to(device=parameter.device, dtype=parameter.dtype)
+
+
+def require_array(image: npt.NDArray[P]) -> npt.NDArray[P]:
+    """Return an image that is float32 (H, W, 3) or what `require_image` makes of it; raise DataError below 8x8."""
+    if not (isinstance(image, np.ndarray) and image.dtype == np.float32 and image.ndim == 3 and image.shape[2] == 3):
+        image = require_image(image)  # type: ignore[assignment]
     H, W = image.shape[:2]
     if min(H, W) < SMALLEST:
         raise DataError(f"the image is {H}x{W} (height x width), the network restores from {SMALLEST}x{SMALLEST} up")
-    parameter = next(model.parameters(), torch.empty(0))
-    return to_tensor(image).to(device=parameter.device, dtype=parameter.dtype)
+    return image
 
 
 def fastest_device(*, gpus: bool = True) -> str:
@@ -66,7 +93,13 @@ def restore_sub_images(model: nn.Module, image: Image, *, grid: tuple[int, int] 
     Raises:
         DataError: not a uint8 RGB image, or too small for sub-images of 8x8.
     """
-    image = require_image(image)
+    return restore_array_in_parts(model, require_image(image), grid=grid)
+
+
+def restore_array_in_parts(
+    model: nn.Module, image: npt.NDArray[P], *, grid: tuple[int, int] = (2, 4)
+) -> npt.NDArray[P]:
+    """Return what `restore_sub_images` does, of an image that `restore_array` takes."""
     H, W = image.shape[:2]
     rows, columns = grid if H <= W else grid[::-1]
     if min(grid) < 1 or min(H // rows, W // columns) < SMALLEST:
@@ -77,7 +110,7 @@ def restore_sub_images(model: nn.Module, image: Image, *, grid: tuple[int, int] 
     restored = np.empty_like(image)
     for top, bottom in pairwise(H * i // rows for i in range(rows + 1)):
         for left, right in pairwise(W * i // columns for i in range(columns + 1)):
-            restored[top:bottom, left:right] = restore(model, image[top:bottom, left:right])
+            restored[top:bottom, left:right] = restore_array(model, image[top:bottom, left:right])
     return restored
 
 

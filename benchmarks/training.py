@@ -49,8 +49,8 @@ from banet.train.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks/results"
-STEPS, WARM_UP, ROUNDS = 160, 40, 3
-DEFAULT_INTERVAL_S = 120  # between checkpoints: cluster.checkpoint_every
+STEPS, WARM_UP, ROUNDS, LOG_EVERY = 160, 40, 3, 20
+DEFAULT_INTERVAL_S = 300  # between checkpoints: cluster.checkpoint_every
 PAUSE = {"stream": ray_stream.PAUSE_SECONDS, "spinning": 0.0}
 ARMS = ("plain torch", "as trained", "spinning")
 
@@ -64,11 +64,11 @@ def work(config: dict[str, Any]) -> None:
     model = worker.training.model
     network = ray.train.torch.prepare_model(model, move_to_device=False)
     times: dict[str, list[list[float]]] = {arm: [] for arm in ARMS}
-    waits: list[float] = []
+    waits: list[list[float]] = []
 
     def report(progress: TrainingProgress) -> None:
         worker.report(progress)
-        waits.append(progress.data_wait or 0.0)
+        waits[-1].append(progress.data_wait or 0.0)
 
     for arm in itertools.islice(itertools.cycle(ARMS), ROUNDS * len(ARMS)):
         stamps: list[float] = []
@@ -89,6 +89,7 @@ def work(config: dict[str, Any]) -> None:
 
         own: dict[str, Callable[..., None]] = {"report": nothing, "between_steps": nothing}
         if arm != "plain torch":
+            waits += [[]] if arm == "as trained" else []
             own = {"report": report if arm == "as trained" else worker.report, "between_steps": worker.between_steps}
         called = model if arm == "plain torch" else network
         fit(worker.training, called, batches, lambda _: ValidationScores(psnr=[0.0]), **own)  # type: ignore[arg-type]
@@ -97,7 +98,15 @@ def work(config: dict[str, Any]) -> None:
     for _ in range(100):
         worker.journal.append(0, {"loss": 0.5, "lr": 1e-3, "gradient_norm": 1.0, "data_wait": 0.0, "memory_gib": 1.0})
     point_s = (time.perf_counter() - started) / 100
-    Path(config["out"]).write_text(json.dumps({"times": times, "waits": waits, "point_s": point_s}))
+    Path(config["out"]).write_text(
+        json.dumps(
+            {
+                "times": times,
+                "waits": [share for each in waits for share in each[WARM_UP // LOG_EVERY :]],
+                "point_s": point_s,
+            }
+        )
+    )
 
 
 def repeated(worker: TrainingWorker, phase: PlannedPhase) -> Iterator[Batch]:
@@ -126,7 +135,7 @@ def loop_cost(job: TrainingJob) -> dict[str, object]:
         "ratio_to_plain_torch": {arm: statistics.median(values) for arm, values in ratios.items()},
         "ratio_of_each_round": ratios["as trained"],
         "waiting_for_data": statistics.median(measured["waits"]),
-        "journal_share": measured["point_s"] / (job.recipe.log_every * step_s),
+        "journal_share": measured["point_s"] / (LOG_EVERY * step_s),
     }
 
 
@@ -141,7 +150,7 @@ def checkpoint_cost(folder: Path) -> dict[str, float]:
     for which in whiches:
         training.keep_if_best(which, [20.0])
     seconds = []
-    for step in range(3):
+    for step in range(5):
         started = time.perf_counter()
         Checkpoints(folder).save(step, training.state())
         seconds.append(time.perf_counter() - started)
@@ -191,7 +200,7 @@ def main() -> None:
         shards=str(ROOT / "data/shards" / params.benchmark.name),
         benchmark=params.benchmark,
         model=params.model,
-        recipe=replace(params.recipe, validate_every=10**6),
+        recipe=replace(params.recipe, log_every=LOG_EVERY, validate_every=10**6),
         cluster=cluster,
         folder=str(folder),
     )

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from banet.analysis.published import PublishedTable, read_published
 from banet.config import Params, read_params
 from banet.data.shards.reader import ShardFolder
 from banet.errors import ConfigError, ServiceError
@@ -19,7 +20,6 @@ from banet.tracking.runs import EXPERIMENT, RunScores, runs_of
 from banet.tracking.store import Store, connect
 from banet.tracking.versions import versions
 from banet.train.identity import identify
-from pipelines.report.data.published import PublishedTable, read_published
 from pipelines.report.tables.ablation import ABLATIONS, ablation_table
 from pipelines.report.tables.formats import plain
 from pipelines.stages.entrypoint import PARAMS, run_command
@@ -118,7 +118,7 @@ def train_missing(store: Store, networks: Sequence[AblationNetwork], overrides: 
 
 def _run(name: str, *command: str) -> None:
     """Run a module's command in a group of processes of its own, which ends with this process."""
-    from pipelines.flows import ProcessGroups
+    from pipelines.runs.dvc_runs import ProcessGroups
 
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     groups = ProcessGroups()

@@ -8,53 +8,88 @@ machine, or before it listens elsewhere, give it a password: PREFECT_SERVER_API_
 server, and PREFECT_API_AUTH_STRING with the same value for the worker and commands.
 """
 
-import os
-import re
-import signal
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-    FlowRunFilterDeploymentId,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-)
-from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture, wait
 from prefect.states import Completed, Failed
 
-from banet.errors import BanetError, ConfigError
+from banet.errors import ConfigError
 from pipelines.graph import Graph, read_graph
 from pipelines.running import running
+from pipelines.runs.artifacts import StageProgress, show_result
+from pipelines.runs.dvc_runs import ProcessGroups, experiment, reproduce
+from pipelines.runs.turns import say_crashed, turn, under_way
+from pipelines.runs.variants import BenchmarkName, ModelName, Override, RecipeName, Seed, settings
+from pipelines.runs.watch import Watch
 
 REFUSED = "Refused"  # the failed state of a stage that would fail again: bad input, or an error of DVC itself
-STOPPED = tuple(128 + number for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM))  # by somebody, on purpose
 RETRY_DELAY_S = 10
-TERMINATION_GRACE_S = 5.0  # from SIGTERM to SIGKILL; Prefect itself kills a cancelled flow after 30 s
 
 
 @flow(name="train-banet")
-def train_banet(stages: list[str] | None = None, force: bool = False) -> State[None]:
+def train_banet(
+    stages: list[str] | None = None,
+    force: bool = False,
+    benchmark: BenchmarkName | None = None,
+    model: ModelName | None = None,
+    recipe: RecipeName | None = None,
+    seed: Seed | None = None,
+    overrides: list[Override] | None = None,
+) -> State[None]:
     """Bring the stages of `dvc.yaml` up to date, side by side where the graph allows it.
+
+    Without the last five, in this checkout, one run after another. With any of them, as a DVC experiment in a folder
+    of its own, beside other runs: `dvc exp apply NAME` takes its result over, and its name is that of the run.
 
     Args:
         stages: The last stages, such as `evaluate@mini`, or `evaluate` for all its benchmarks; the stages they read
             from run before them. None: all stages.
         force: Run all of them, even if DVC finds nothing changed, as `dvc repro --force` does.
+        benchmark: A file of `conf/benchmark`.
+        model: A file of `conf/model`.
+        recipe: A file of `conf/recipe`.
+        seed: Of the recipe.
+        overrides: Single parameters, such as `recipe.phases.0.steps=1000`.
 
     """
+    chosen = settings(benchmark, model, recipe, seed, overrides)
+    return _run_watched(stages, force=force, chosen=chosen)
+
+
+@flow(name="evaluate-banet")
+def evaluate_banet(benchmarks: list[BenchmarkName] | None = None, force: bool = False) -> State[None]:
+    """Score the trained network on benchmarks, after whatever that needs.
+
+    Args:
+        benchmarks: Some of `evaluate_on` in `params.yaml`. None: all of them.
+        force: Score again what is up to date.
+
+    """
+    return _run_watched([f"evaluate@{name}" for name in benchmarks or []] or ["evaluate"], force=force)
+
+
+@flow(name="fetch-benchmarks")
+def fetch_benchmarks(benchmarks: list[BenchmarkName] | None = None, force: bool = False) -> State[None]:
+    """Fetch benchmarks and write their shards.
+
+    Args:
+        benchmarks: Some of `evaluate_on` in `params.yaml`. None: all of them.
+        force: Fetch and write again what is up to date.
+
+    """
+    return _run_watched([f"shard@{name}" for name in benchmarks or []] or ["shard"], force=force)
+
+
+def _run_watched(stages: list[str] | None, *, force: bool, chosen: Sequence[str] = ()) -> State[None]:
+    """Run stages here or, with settings, as an experiment; whatever ends this run ends them."""
     try:
         graph = read_graph(Path.cwd())
         if stages is not None:
@@ -63,43 +98,45 @@ def train_banet(stages: list[str] | None = None, force: bool = False) -> State[N
         return Failed(message=f"error: {error}")
     for line in _left_behind():
         get_run_logger().warning(line)
-    groups = ProcessGroups()
+    groups, context, watch = ProcessGroups(), FlowRunContext.get(), None
+    run = context.flow_run if context else None
     try:
-        ended = _run_all(graph, force=force, groups=groups)
+        with ExitStack() as stack:
+            if run is not None:
+                stack.enter_context(under_way(Path.cwd(), run.id))
+            if run is not None and run.deployment_id is not None:
+                watch = stack.enter_context(Watch(run.id, groups.stop).looking())
+            if chosen:
+                name = run.name if run is not None else "variant"
+                ended = [run_experiment(name, chosen, stages or [], force=force, groups=groups, return_state=True)]
+            else:
+                stack.enter_context(turn(Path.cwd(), _say, lambda: watch is not None and watch.ended is not None))
+                ended = _run_all(graph, force=force, groups=groups)
     except BaseException:  # cancelled or killed: the task threads wait for their stages and would not notice
         groups.stop()
         raise
+    if watch is not None and watch.ended is not None:
+        return watch.ended
     if unfinished := [state for state in ended if not state.is_completed()]:
         # A stage after a failed one is still pending; the failed one's line says what is wrong.
         telling = [state for state in unfinished if state.is_final()] or unfinished
         return Failed(message="; ".join(state.message or state.name or "failed" for state in telling))
+    if chosen:
+        return Completed(message=ended[0].message)
+    show_result(Path.cwd())
     return Completed(message=f"{len(graph.stages)} stages are up to date")
 
 
+def _say(line: str) -> None:
+    get_run_logger().info(line)
+
+
 def _left_behind() -> list[str]:
-    """Say what earlier runs left: stages that still run in this checkout, and runs whose worker or machine ended."""
-    lines, context = running(Path.cwd()), FlowRunContext.get()
-    this = context.flow_run if context else None
-    if this is not None and this.deployment_id is not None:
-        with get_client(sync_client=True) as client:
-            lines += left_in_prefect(client, this)
-    return lines
-
-
-def left_in_prefect(client: SyncPrefectClient, this: FlowRun) -> list[str]:
-    """Return a line for each other run of this run's deployment, which has but one place, that seems to be running."""
-    runs = client.read_flow_runs(
-        flow_run_filter=FlowRunFilter(
-            deployment_id=FlowRunFilterDeploymentId(any_=[this.deployment_id] if this.deployment_id else []),
-            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING])),
-        )
-    )
-    return [
-        f"Prefect says that the run {run.name} is running, since {run.start_time:%Y-%m-%d %H:%M:%S %Z}, but its worker "
-        f"or machine ended, or this run would wait for it; `prefect flow-run delete {run.id}` removes it"
-        for run in runs
-        if run.id != this.id
-    ]
+    """Say what earlier runs left: stages that still run in this checkout, and runs whose machine or worker ended."""
+    if (context := FlowRunContext.get()) is None or context.flow_run is None:
+        return running(Path.cwd())
+    with get_client(sync_client=True) as client:
+        return running(Path.cwd()) + say_crashed(Path.cwd(), client)
 
 
 def _run_all(graph: Graph, *, force: bool, groups: "ProcessGroups") -> list[State[Any]]:
@@ -128,110 +165,28 @@ def _is_worth_a_retry(task: object, task_run: object, state: State[Any]) -> bool
 )
 def run_stage(stage: str, *, force: bool, groups: "ProcessGroups") -> State[None]:
     """Run one stage by DVC, with its output in the run's log; the message of a failed state is the stage's own line."""
-    outcome = reproduce(stage, force=force, groups=groups, log=get_run_logger().info)
+    outcome = reproduce(stage, force=force, groups=groups, log=StageProgress(stage, get_run_logger().info))
     if outcome.succeeded:
         return Completed(message=f"{stage} is up to date")
     return Failed(name="Failed" if outcome.worth_a_retry else REFUSED, message=f"{stage}: {outcome.line}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """How one `dvc repro` ended."""
-
-    succeeded: bool
-    line: str  # why it failed; empty on success
-    worth_a_retry: bool  # the stage itself ran and failed, not because of bad input
-
-
-class ProcessGroups:
-    """The running process groups, one per stage: DVC, its stage, and the stage's own children.
-
-    DVC does not pass SIGTERM on to its stage: to stop early, the whole group has to be ended.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._live: set[subprocess.Popen[str]] = set()
-        self._stopped = False
-
-    @contextmanager
-    def start(self, command: list[str], env: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-        """Run a command as the leader of its own group, with stdout and stderr in one stream of text."""
-        with self._lock:
-            if self._stopped:
-                raise RuntimeError("the flow is being stopped")
-            process = subprocess.Popen(  # noqa: S603  (our interpreter and a stage's name from dvc.yaml, no shell)
-                command,
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                start_new_session=True,
-            )
-            self._live.add(process)
-        try:
-            with process:
-                yield process
-        finally:
-            with self._lock:
-                self._live.discard(process)
-
-    def stop(self) -> None:
-        """End every running group, first with SIGTERM and then with SIGKILL, and let no other start."""
-        with self._lock:
-            self._stopped = True
-            live = list(self._live)
-        for process in live:
-            _signal_group(process, signal.SIGTERM)
-        deadline = time.monotonic() + TERMINATION_GRACE_S
-        while any(_signal_group(process, 0) for process in live) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        for process in live:
-            _signal_group(process, signal.SIGKILL)
-
-
-def _signal_group(process: subprocess.Popen[str], number: int) -> bool:
-    """Send a signal to a whole group (0 only checks); false if no process is left in it."""
-    process.poll()  # a dead leader counts as a member until it is waited for
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
-        return True
-    return False
-
-
-def reproduce(stage: str, *, force: bool, groups: ProcessGroups, log: Callable[[str], None]) -> Outcome:
-    """Run one stage by DVC in the current folder; each non-empty line of its output goes to `log` at once."""
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", *["--force"] * force, stage]
-    lines = []
-    with groups.start(command, _environment()) as process:
-        for text in process.stdout or ():
-            if line := text.rstrip():
-                lines.append(line)
-                log(line)
-    return judge(lines, process.returncode)
-
-
-def _environment() -> dict[str, str]:
-    """Make `python` in `dvc.yaml` this interpreter, printing without delay."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
-
-
-def judge(lines: Sequence[str], dvc_status: int) -> Outcome:
-    """Tell from the output of `dvc repro` and its exit status how a stage ended.
-
-    DVC exits with 255 whatever the status of the stage, and its last line is
-    `ERROR: failed to reproduce 'train': failed to run: python …, exited with 2`.
-    """
-    if dvc_status == 0:
-        return Outcome(succeeded=True, line="", worth_a_retry=False)
-    own = [line for line in lines if line.startswith("error: ")]  # of the stage
-    dvc = [line for line in lines if line.startswith("ERROR: ")]
-    if dvc and dvc[-1].endswith(":"):  # a lock: who holds it is on the next line
-        dvc += [" ".join((dvc[-1], *lines[lines.index(dvc[-1]) + 1 :][:1]))]
-    line = (own or dvc or [f"error: dvc ended with status {dvc_status}"])[-1]
-    exits = [found for text in lines if (found := re.search(r", exited with (-?\d+)$", text))]  # none: nothing was run
-    final = (BanetError.exit_status, *STOPPED)
-    return Outcome(succeeded=False, line=line, worth_a_retry=bool(exits) and int(exits[-1][1]) not in final)
+@task(
+    name="experiment",
+    task_run_name="{name}",
+    retries=1,
+    retry_delay_seconds=RETRY_DELAY_S,
+    retry_condition_fn=_is_worth_a_retry,
+    cache_policy=NO_CACHE,
+)
+def run_experiment(
+    name: str, chosen: Sequence[str], stages: Sequence[str], *, force: bool, groups: ProcessGroups
+) -> State[None]:
+    """Run stages with other parameters as the DVC experiment `name`, with their output in the run's log."""
+    log = StageProgress(name, get_run_logger().info)
+    outcome = experiment(name, chosen, stages, force=force, groups=groups, log=log)
+    if outcome.succeeded:
+        return Completed(
+            message=f"`dvc exp apply {name}` takes over the result, `dvc exp push origin {name}` shares it"
+        )
+    return Failed(name="Failed" if outcome.worth_a_retry else REFUSED, message=f"{name}: {outcome.line}")

@@ -20,6 +20,8 @@ EVERYWHERE = {
     "pipelines/stages/entrypoint.py": "how a stage is called",
 }
 STORE = "where runs and versions are kept: a version's digest is checked when it is pulled"
+CARD = "the model card, not the decision"
+TRACES = "tags by which a version is traced"
 ROWS = "how a benchmark's rows are read, not what they are: the shards are a dependency"
 NOT_DECIDING = {  # by stage: files, or folders with all below, and why an edit changes no result of this stage
     "fetch": {
@@ -35,20 +37,38 @@ NOT_DECIDING = {  # by stage: files, or folders with all below, and why an edit 
         "banet/ray_session.py": "who does the work: the same bytes however many processes (tests/banet/data/sharding)",
     },
     "train": {
+        "banet/data/data_checks.py": "a tag of the run",
         "banet/data/images/": "pictures for MLflow",
         "banet/scoring/bootstrap.py": "the type of a field in another stage's result",
         "banet/tracking/": "what remembers the run",
+        "banet/lineage/": "names of tags",
+        "pipelines/run_tags.py": "tags of the run",
     },
     "register": {
         "banet/config.py": PARAMS,
+        "banet/data/custom_spec.py": TRACES,
+        "banet/data/download/": TRACES,
+        "banet/data/manifest.py": TRACES,
+        "banet/lineage/": TRACES,
         "banet/scoring/bootstrap.py": "the type of a field in another stage's result",
+        "pipelines/version_tags.py": TRACES,
     },
     "evaluate": {
         "banet/config.py": PARAMS,
         "banet/ray_session.py": "who does the work: the same scores however spread (tests/banet/scoring)",
         "banet/tracking/": STORE,
     },
-    "promote": {"banet/config.py": PARAMS, "banet/data/images/": "pictures for MLflow", "banet/tracking/": STORE},
+    "promote": {
+        "banet/analysis/": CARD,
+        "banet/config.py": PARAMS,
+        "banet/data/": CARD,
+        "banet/lineage/": CARD,
+        "banet/scoring/": CARD,
+        "banet/tracking/": STORE,
+        "pipelines/model_card.py": CARD,
+        "pipelines/report/": CARD,
+        "pipelines/stages/evaluation_report.py": CARD,
+    },
     "report": {
         "banet/config.py": PARAMS,
         "banet/data/": ROWS,

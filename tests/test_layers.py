@@ -37,7 +37,9 @@ FLOORS = {
     "banet.scoring": 2,
     "banet.study": 2,
     "banet.analysis": 2,
+    "banet.lineage": 3,
     "banet.tracking": 3,
+    "banet.serving": 3,
     "banet.cli": 3,
     "banet.commands": 3,
     "pipelines": 4,
@@ -48,6 +50,7 @@ OWNERS = {  # files, or folders with all below; a package that is not named here
         "banet/data/stream/ray_stream.py",
         "banet/ray_session.py",
         "banet/scoring/spread.py",
+        "banet/serving/",
         "banet/train/launch.py",
         "banet/train/ray_worker.py",
     ),
@@ -60,13 +63,14 @@ OWNERS = {  # files, or folders with all below; a package that is not named here
     "cv2": (
         "banet/data/images/",
         "banet/data/pairs/",
+        "banet/data/sharding/judgement.py",
         "banet/data/shards/pixels.py",
         "banet/data/stream/augmentation.py",
         "banet/ray_session.py",  # the number of threads of a worker
         "banet/metrics/realblur.py",  # when it is called
         "banet/scoring/baselines.py",
     ),
-    "av": ("banet/data/images/",),
+    "av": ("banet/data/images/", "banet/restoring/"),
     "PIL": ("banet/data/images/",),
     "gdown": ("banet/data/download/",),
     "huggingface_hub": ("banet/data/download/",),
@@ -76,6 +80,10 @@ OWNERS = {  # files, or folders with all below; a package that is not named here
     "cyclopts": ("banet/cli.py", "banet/commands/"),
     "matplotlib": ("banet/analysis/explain.py", "pipelines/report/"),
     "jinja2": ("pipelines/report/",),
+    "onnxruntime": ("banet/restoring/export.py",),
+    "onnxscript": ("banet/restoring/export.py",),  # what torch exports with
+    "prometheus_client": ("banet/serving/application.py",),
+    "starlette": ("banet/serving/application.py",),
     "psycopg": (),  # a driver that MLflow's server finds by its name
     "skimage": (),  # mini reads their photographs as files
     "sklearn": (),

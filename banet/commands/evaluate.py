@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from banet.commands.options import Positive
-from banet.commands.tables import format_means, require_table
+from banet.commands.tables import format_means, format_published, require_table
 from banet.errors import DataError
 
 if TYPE_CHECKING:
@@ -88,6 +88,9 @@ def evaluate(
             if out is not None:
                 write_table(out, evaluation.scores[chosen])
             print(format_means(evaluation.scores[chosen]))
+            published = format_published(scoring, evaluation.scores[chosen], registered and registered[1].name)
+            if published is not None:
+                print(published)
 
         evaluations.evaluate(
             scoring,

@@ -1,13 +1,18 @@
 """Values that several commands take, and the model that they name."""
 
+import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from cyclopts import Parameter, Token, validators
+
+from banet.model.digest import weights_digest
 
 if TYPE_CHECKING:
     from banet.model.network import BANet
 
+DEMO = "banet-mini"  # the registered model of the embedded benchmark
 Positive = Annotated[int, Parameter(validator=validators.Number(gte=1))]
 
 
@@ -27,17 +32,45 @@ Size = Annotated[tuple[int, int], Parameter(converter=_size, n_tokens=1, metavar
 """Height and width, pixels."""
 
 
-def load_source(model: str | None) -> tuple["BANet", str]:
-    """Load a model from a folder or a models:/ URI, the champion last promoted if None; return where it is from too.
+class Source(NamedTuple):
+    """A model, and where it is from."""
+
+    network: "BANet"
+    name: str  # its folder, or the address of its version in the registry
+    digest: str  # of its weights
+
+
+def load_source(model: str | None) -> Source:
+    """Load a model from a folder or a models:/ URI, the champion last promoted if None.
+
+    A line on standard error says what the demo's model is not made for.
 
     Raises:
         BanetError: there is no such model, or it cannot be loaded.
     """
-    from banet.tracking.load import load_model
+    from banet.tracking.load import find_registered, load_model
 
+    if model is not None and not model.startswith("models:"):
+        network = load_model(model)
+        return Source(network, model, weights_digest(Path(model)))
     if model is None:
         from banet.tracking.registry import latest_champion
         from banet.tracking.store import connect
 
-        model = latest_champion(connect()).uri
-    return load_model(model), model
+        version = latest_champion(connect())
+    else:
+        _, version = find_registered(model)
+    network = load_model(version.uri)
+    if version.name == DEMO:
+        what = f"note: {version.uri} was trained on a small synthetic benchmark"
+        print(f"{what}: `banet pull banet-gopro --champion` brings weights for real photographs", file=sys.stderr)
+    return Source(network, version.uri, version.digest)
+
+
+def numbers(_: object, tokens: Sequence[Token]) -> list[int]:
+    """Convert an option such as 1,5,10."""
+    text = tokens[0].value
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        raise ValueError(f"{text!r} is no list of numbers: write 1,5,10.") from None

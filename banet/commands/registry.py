@@ -1,9 +1,9 @@
-"""`banet models`, `banet promote` and `banet register`: what the registry holds, and how to change it by hand."""
+"""`banet models`, `lineage`, `promote` and `register`: what the registry holds, and how to change it by hand."""
 
 import json
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from banet.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
+    from banet.tracking.registry import RegisteredModel
     from banet.tracking.store import Store
     from banet.tracking.versions import Version
 
@@ -42,6 +43,27 @@ def models(name: str | None = None, /) -> None:
     print(format_versions(found) if found else none)
 
 
+def lineage(model: str, /, *, json: bool = False) -> None:
+    """Print where a version came from: commit, parameters, data, stages, runs, scores, promotion.
+
+    For example:
+      banet lineage models:/banet-mini@champion
+      banet lineage banet-mini/3 --json
+
+    Args:
+        model: NAME@ALIAS or NAME/VERSION, with or without models:/ before it.
+        json: print JSON; what is missing is null.
+    """
+    from json import dumps
+
+    from banet.lineage.trace import format_lineage, trace
+    from banet.tracking.load import find_registered
+
+    store, found = find_registered(model if model.startswith("models:") else f"models:/{model}")
+    traced = trace(store, found)
+    print(dumps(traced, indent=2) if json else format_lineage(traced))
+
+
 def promote(name: str, version: str, /, *, reason: str) -> None:
     """Make a version the champion by hand, to go back to an older one for instance.
 
@@ -53,7 +75,6 @@ def promote(name: str, version: str, /, *, reason: str) -> None:
         version: its number, as `banet models` lists it.
         reason: why; it is kept with the version.
     """
-    from banet.tracking import registry
     from banet.tracking.store import connect
     from banet.tracking.versions import versions
 
@@ -68,10 +89,20 @@ def promote(name: str, version: str, /, *, reason: str) -> None:
     if chosen is None:
         there = ", ".join(str(one.model.version) for one in reversed(found))
         raise ModelError(f"{name} has no version {version} in {store.shown}: there is {there}")
+    print(make_champion(store, chosen, reason))
+
+
+def make_champion(store: "Store", chosen: "RegisteredModel", reason: str) -> str:
+    """Make a version the champion, unless it is; return the line that says so.
+
+    Raises:
+        ModelError: the version cannot be fetched.
+    """
+    from banet.tracking import registry
+
     before = registry.champion(store, chosen.name)
     if before == chosen:
-        print(f"{chosen.name} version {chosen.version} is the champion already: nothing changed")
-        return
+        return f"{chosen.name} version {chosen.version} is the champion already: nothing changed"
     try:
         with tempfile.TemporaryDirectory() as folder:  # a champion that cannot be fetched would stop everybody
             registry.pull(store, chosen.name, chosen.version, Path(folder) / "weights", chosen.digest)
@@ -79,7 +110,7 @@ def promote(name: str, version: str, /, *, reason: str) -> None:
         raise ModelError(f"{chosen.name} version {chosen.version} cannot become the champion: {error}") from None
     instead = "" if before is None else f", instead of version {before.version}"
     registry.promote(store, chosen, reason=f"by hand{instead}: {reason}")
-    print(f"{chosen.name}: version {chosen.version} is the champion{instead}")
+    return f"{chosen.name}: version {chosen.version} is the champion{instead}"
 
 
 def register(folder: Path, /, *, name: Annotated[str, Parameter(alias="--as")]) -> None:
@@ -93,30 +124,39 @@ def register(folder: Path, /, *, name: Annotated[str, Parameter(alias="--as")]) 
         folder: holds model.safetensors and config.json, as import-checkpoint writes them.
         name: banet-<the benchmark it was trained on>; banet- may be left out.
     """
-    from banet.model.digest import weights_digest
     from banet.model.weights import load_weights
-    from banet.tracking import registry
     from banet.tracking.store import connect
-    from banet.tracking.versions import versions
 
     full = name if name.startswith(PREFIX) else f"{PREFIX}{name}"
     if _NAME.fullmatch(full) is None:
         raise ConfigError(f"--name {name!r} is no name of a model: write letters, digits, '.', '_' and '-'")
     load_weights(folder)  # weights that do not load are no version
     run_id, tags = _made_by(folder)
-    store = connect()
-    digest = weights_digest(folder)
-    before = {one.model.version for one in versions(store, full) if one.model.digest == digest}
-    model = registry.register(store, folder, name=full, run_id=run_id, tags=tags)
-    lines = [f"{full} version {model.version}, digest {digest[:12]}, code {model.code[:12]}"]
-    if model.version in before:
-        lines[0] += ": registered already, with the same weights and code"
-    elif before:
-        lines[0] += f": a new version, because version {max(before)} has the same weights but other code"
+    model, line = register_folder(connect(), folder, full, run_id=run_id, tags=tags)
+    lines = [line]
     if full != name:
         lines.append(f"registered models are called banet-<training benchmark>: {name} became {full}")
     lines.append(f'next: banet promote {full} {model.version} --reason "…", or --model {model.uri} to try it')
     print("\n".join(lines))
+
+
+def register_folder(
+    store: "Store", folder: Path, name: str, *, tags: Mapping[str, str], run_id: str = ""
+) -> tuple["RegisteredModel", str]:
+    """Make the weights in a folder a version, unless they are one; return it with the line that says which."""
+    from banet.model.digest import weights_digest
+    from banet.tracking import registry
+    from banet.tracking.versions import versions
+
+    digest = weights_digest(folder)
+    before = {one.model.version for one in versions(store, name) if one.model.digest == digest}
+    model = registry.register(store, folder, name=name, run_id=run_id, tags=tags)
+    line = f"{name} version {model.version}, digest {digest[:12]}, code {model.code[:12]}"
+    if model.version in before:
+        line += ": registered already, with the same weights and code"
+    elif before:
+        line += f": a new version, because version {max(before)} has the same weights but other code"
+    return model, line
 
 
 def format_versions(found: "Sequence[Version]") -> str:
@@ -128,6 +168,8 @@ def format_versions(found: "Sequence[Version]") -> str:
             f"{one.model.name} {one.model.version}{aliases}, registered {_day(one.registered_at)}, "
             f"digest {one.model.digest[:12]}, code {one.model.code[:12] or 'unknown'}"
         )
+        if one.origin:
+            lines.append(f"  from {one.origin}; licence: {one.licence or 'unknown'}")
         lines += _score_lines(one)
         if one.promoted_at is not None:
             lines.append(f"  promoted {_day(one.promoted_at)}: {one.reason or 'no reason given'}")

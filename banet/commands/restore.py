@@ -1,21 +1,27 @@
-"""`banet deblur` and `banet explain`: one picture through a network."""
+"""`banet deblur`: pictures and videos through a network."""
 
 import re
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-from cyclopts import Parameter, Token
+from cyclopts import Parameter, Token, validators
 
-from banet.commands.options import Positive, load_source
-from banet.errors import ConfigError
+from banet.commands.options import Positive, load_source, numbers
+from banet.errors import ConfigError, DataError, PartialError
 
 if TYPE_CHECKING:
-    from banet.image import Image
-    from banet.model.network import BANet
+    import numpy.typing as npt
 
+    from banet.progress import OnProgress
+    from banet.restoring.batch import Restoration
+    from banet.restoring.change import Change
+    from banet.restoring.input_files import PictureFile
+
+STANDARD = "-"  # input or output
 
 _SIZES = re.compile(r"(\d+(?:\.\d+)?) ?([kMGT])(i?)B?", re.IGNORECASE)
 
@@ -28,129 +34,231 @@ def _bytes(_: object, tokens: Sequence[Token]) -> int:
     return int(float(found[1]) * (1024 if found[3] else 1000) ** ("kmgt".index(found[2].lower()) + 1))
 
 
-def _numbers(_: object, tokens: Sequence[Token]) -> list[int]:
-    text = tokens[0].value
-    try:
-        return [int(number) for number in text.split(",")]
-    except ValueError:
-        raise ValueError(f"{text!r} is no list of numbers: write 1,5,10.") from None
+def _no_option(_: object, value: str) -> None:
+    if value.startswith("-") and value != STANDARD:
+        raise ValueError(f"Unknown option: {value}.")
+
+
+_Place = Annotated[str, Parameter(allow_leading_hyphen=True, validator=_no_option)]  # takes - too
 
 
 def deblur(
-    photo: Path,
-    out: Path,
+    given: _Place,
+    output: _Place,
     /,
     *,
     model: str | None = None,
+    quality: Annotated[int | None, Parameter(validator=validators.Number(gte=1, lte=100))] = None,
+    compare: bool = False,
+    report: Path | None = None,
     local_crop: Positive | None = None,
     sub_images: bool = False,
     max_memory: Annotated[int | None, Parameter(converter=_bytes, n_tokens=1, metavar="SIZE")] = None,
+    encoder: str | None = None,
+    crf: int | None = None,
+    drop: Annotated[list[int] | None, Parameter(converter=numbers, n_tokens=1, metavar="N,N,…")] = None,
 ) -> None:
-    """Restore one picture of any size.
+    """Restore pictures of any size: one, a folder with its tree, or all that match a pattern; or a video.
 
     For example:
-      banet deblur photo.jpg sharp.png
-      banet deblur photo.jpg sharp.png --model models:/banet-mini@champion
-      banet deblur photo.jpg sharp.png --model models/candidate --local-crop 256
+      banet deblur photo.jpg sharp.jpg
+      banet deblur photos sharp --report changes.csv
+      banet deblur 'photos/**/*.tif' sharp --compare --model models/candidate
       banet deblur panorama.tif sharp.png --max-memory 2GiB
+      banet deblur - -
+      banet deblur clip.mp4 sharp.mp4 --encoder libx265 --crf 20
+
+    Depth, grey, alpha, colour profile, EXIF data and XMP stay. In a folder, a bad picture does not stop the others, and
+    what was done before with the same input, model and options is not done again. Of a video, sound, subtitles and
+    chapters are copied; an interrupted run goes on where it was.
 
     Args:
-        photo: the blurred picture: PNG, JPEG, …, of 8 bits; a photograph is restored upright, in its own profile.
-        out: the restored picture, in the format its ending names, e.g. sharp.png; lossless but for JPEG.
+        given: PNG, JPEG, WebP, TIFF, AVIF, …, or a video; - is standard input.
+        output: a file, in the format its ending names; a folder if there are several pictures; - is standard output.
         model: a folder or a models:/ URI; by default the champion last promoted.
+        quality: of JPEG, WebP and AVIF; by default a JPEG's own, 95 if it was none, and lossless for the others.
+        compare: also write NAME-compared beside each output: before and after, side by side.
+        report: a table, e.g. changes.csv: how much each picture changed, and where.
         local_crop: average strips over windows of a training crop of this side, pixels; by default as the model says.
         sub_images: restore eight sub-images separately and put them together, as SA* and BA* in Table 9.
         max_memory: what the program may hold in memory, e.g. 2GiB; by default what is free. A picture that needs more
-            is restored in pieces, with the same result; features that do not fit in are kept in a file beside `out`.
+            is restored in pieces, with the same result; features that do not fit in are kept in a file beside OUTPUT.
+        encoder: of a video, by FFmpeg's name, e.g. libx265 or hevc_nvenc; by default one of the same codec.
+        crf: quality of a video on the encoder's scale, 0 the best; by default one that shows no loss.
+        drop: numbers of a video's streams to leave out, e.g. 2,3.
     """
-    from banet.inference import restore_sub_images
-    from banet.model.network import with_local_strips
-    from banet.progress import ProgressBar, say
-    from banet.restoring.any_size import restore_any_size
+    from banet.restoring.input_files import many_pictures
+    from banet.restoring.video.restore import is_video
 
+    clip = Path(given)
+    if clip.is_file() and is_video(clip):
+        if sub_images or compare or report or quality is not None:
+            raise ConfigError("--sub-images, --compare, --report and --quality are for pictures: leave them out")
+        note = _video(clip, Path(output), model, local_crop, max_memory, encoder=encoder, crf=crf, drop=drop or ())
+        print(f"{output}: restored by {note}")
+        return
+    if encoder or crf is not None or drop:
+        raise ConfigError(f"--encoder, --crf and --drop are for videos, {given} is none: leave them out")
     if sub_images and max_memory is not None:
         raise ConfigError("--max-memory does not go with --sub-images, which restores each of them whole: drop one")
-
-    def restored(network: "BANet", image: "Image") -> "Image":
-        chosen = network if local_crop is None else with_local_strips(network, local_crop)
-        if sub_images:
-            return restore_sub_images(chosen, image)
-        if max_memory is not None and chosen.config.attention == "sa":
-            say("self-attention takes the picture whole: --max-memory is not kept")
-        with ExitStack() as stack:
-            bar = cache(lambda: stack.enter_context(ProgressBar(photo.name, unit=" %")))  # in pieces alone
-            return restore_any_size(
-                chosen,
-                image,
-                max_memory=max_memory,
-                folder=out.parent,
-                on_progress=lambda done, total: bar().to(100 * done // (total or 1), 100),
-            )
-
-    source, notes = _picture(photo, out, model, restored, "make it smaller first")
-    print(f"{out}: restored by {source}{notes}")
+    options = _Options(model, quality, compare, report, local_crop, sub_images, max_memory)
+    pictures = None if STANDARD in (given, output) else many_pictures(given, Path(output), compare=compare)
+    if pictures is None:
+        _deblur_one(given, output, options)
+    else:
+        _deblur_many(given, pictures, Path(output), options)
 
 
-def explain(
-    photo: Path,
-    out: Path,
-    /,
-    *,
-    model: str | None = None,
-    modules: Annotated[list[int] | None, Parameter(converter=_numbers, n_tokens=1, metavar="N,N,…")] = None,
-) -> None:
-    """Draw what attention sees in a picture: masks, attended features, strips.
-
-    For example:
-      banet explain photo.jpg attention.png
-      banet explain photo.jpg sheet.png --model models/candidate --modules 1,5,10
-
-    Args:
-        photo: the blurred picture: PNG, JPEG, …, of 8 bits.
-        out: the sheet of panels, e.g. attention.png.
-        model: a folder or a models:/ URI; by default the champion last promoted.
-        modules: numbers from 1, e.g. 1,5,10; by default the first, the middle and the last.
-    """
-    from banet.analysis.explain import explain
-
-    def sheet(network: "BANet", image: "Image") -> "Image":
-        return explain(network, image, modules=modules)
-
-    source, notes = _picture(photo, out, model, sheet, "make it smaller first", of_picture=False)
-    print(f"{out}: what attention sees in {photo}, by {source}{notes}")
-
-
-def _picture(
-    photo: Path,
+def _video(
+    clip: Path,
     out: Path,
     model: str | None,
-    work: Callable[["BANet", "Image"], "Image"],
-    too_large: str,
+    local_crop: int | None,
+    max_memory: int | None,
     *,
-    of_picture: bool = True,
-) -> tuple[str, str]:
-    """Write what `work` makes of a picture; return where the model is from, and what else there is to say.
+    encoder: str | None,
+    crf: int | None,
+    drop: Collection[int],
+) -> str:
+    """Restore a video; return where the model is from, and how it was encoded."""
+    import torch
 
-    Args:
-        photo: the picture.
-        out: the file to write.
-        model: as for `deblur`.
-        work: makes the output's pixels.
-        too_large: the remedy if the memory does not suffice.
-        of_picture: whether the output shows the picture and gets its colour profile and EXIF data.
-
-    Raises:
-        BanetError: one line that names the file or the model.
-    """
-    from banet.data.images.codec import loss, read_picture, require_writable, write_image
+    from banet.inference import fastest_device
     from banet.memory import enough_memory
+    from banet.model.network import with_local_strips
+    from banet.progress import ProgressBar
+    from banet.restoring.video.frame import by_network, network_identity
+    from banet.restoring.video.restore import restore_video
 
-    with enough_memory(str(photo), too_large):
-        picture = read_picture(photo)
-    profile, exif = (picture.profile, picture.exif) if of_picture else (b"", b"")
-    require_writable(out, profile=profile)  # before any work is done for it
-    network, source = load_source(model)
-    with enough_memory(str(photo), too_large, size=picture.pixels.shape, config=network.config):
-        write_image(out, work(network, picture.pixels), profile=profile, exif=exif)
-    converted = f"{photo} was {picture.converted}" if picture.converted else ""
-    return source, "".join(f"; {note}" for note in (converted, loss(out)) if note)
+    network, source, _ = load_source(model)
+    if local_crop is not None:
+        network = with_local_strips(network, local_crop)
+    device = torch.device(fastest_device())
+    network.to(device)
+    with enough_memory(str(clip), "make it smaller first"), ProgressBar(clip.name, unit=" frames") as bar:
+        note = restore_video(
+            by_network(network, max_memory=max_memory),
+            clip,
+            out,
+            identity=network_identity(network),
+            device=device,
+            encoder=encoder,
+            crf=crf,
+            drop=drop,
+            on_progress=bar.to,
+        )
+    return f"{source}; {note}"
+
+
+class _Options(NamedTuple):
+    """Of `deblur`."""
+
+    model: str | None
+    quality: int | None
+    compare: bool
+    report: Path | None
+    local_crop: int | None
+    sub_images: bool
+    max_memory: int | None
+
+    def restoration(self, folder: Path | None, on_progress: "OnProgress") -> tuple["Restoration", str]:
+        """Load the model; return what it does to a picture, and where it is from."""
+        from banet.inference import restore_array_in_parts
+        from banet.model.network import with_local_strips
+        from banet.progress import say
+        from banet.restoring.any_size import restore_any_size
+        from banet.restoring.batch import Restoration
+
+        network, source, digest = load_source(self.model)
+        chosen = network if self.local_crop is None else with_local_strips(network, self.local_crop)
+        if self.max_memory is not None and chosen.config.attention == "sa":
+            say("self-attention takes the picture whole: --max-memory is not kept")
+
+        def restore(image: "npt.NDArray[Any]") -> "npt.NDArray[Any]":
+            if self.sub_images:
+                return restore_array_in_parts(chosen, image)
+            return restore_any_size(chosen, image, max_memory=self.max_memory, folder=folder, on_progress=on_progress)
+
+        precision = str(next(network.parameters()).dtype).removeprefix("torch.")
+        named = source if source.startswith("models:") else Path(source).name
+        decide = {key: getattr(self, key) for key in ("local_crop", "sub_images", "quality", "compare")}
+        what = Restoration(
+            restore=restore,
+            config=network.config,
+            facts={"Model": named, "Digest": digest, "Precision": precision},
+            options=decide | {"model": digest, "precision": precision},
+            quality=self.quality,
+            compare=self.compare,
+        )
+        return what, source
+
+
+def _deblur_one(given: str, output: str, options: _Options) -> None:
+    from banet.data.images.codec import require_writable
+    from banet.data.images.photograph import losses
+    from banet.progress import ProgressBar, say
+    from banet.restoring import batch
+
+    out = None if output == STANDARD else Path(output)
+    if out is None and options.compare:
+        raise ConfigError("--compare writes a second picture, for which standard output has no place: name a file")
+    if out is not None and out.is_dir():
+        out /= Path(given).name
+    if out is not None:
+        require_writable(out)
+        if out.exists() and given != STANDARD and out.samefile(given):
+            raise DataError(f"{out} is the input itself, which would be lost: name another output")
+    shown = "standard input" if given == STANDARD else given
+    photograph = batch.read(_content(given), shown, None if out is None else out.suffix.lower())
+    with ExitStack() as stack:
+        bar = cache(lambda: stack.enter_context(ProgressBar(Path(shown).name, unit=" %")))  # in pieces alone
+        what, source = options.restoration(
+            None if out is None else out.parent, lambda done, total: bar().to(100 * done // (total or 1), 100)
+        )
+        after = batch.restore(what, photograph, shown)
+    ending = photograph.ending if out is None else out.suffix.lower()
+    restored = batch.encode(what, photograph, after, ending)
+    if out is None:
+        sys.stdout.buffer.write(restored.content)
+        sys.stdout.buffer.flush()
+    else:
+        batch.write(restored, out)
+    if warning := restored.change.warning():
+        say(f"{output}: {warning}")
+    _write_report(options.report, {str(out or output): restored.change})
+    notes = "".join(f"; {note}" for note in (*restored.notes, *losses(photograph, ending, options.quality)))
+    print(f"{output}: restored by {source}{notes}", file=sys.stderr if out is None else sys.stdout)
+
+
+def _content(given: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if given == STANDARD else Path(given).read_bytes()
+    except OSError as error:
+        raise DataError(f"{given} cannot be read ({error.strerror})") from None
+
+
+def _deblur_many(given: str, pictures: "list[PictureFile]", folder: Path, options: _Options) -> None:
+    from banet.progress import ProgressBar, say
+    from banet.restoring.batch import restore_all
+
+    what, source = options.restoration(folder, lambda done, total: None)
+    with ProgressBar(given, unit=" pictures") as bar:
+        outcome = restore_all(what, pictures, folder, on_progress=bar.to, on_message=bar.say)
+    _write_report(options.report, outcome.changes)
+    before = f", {outcome.done_before} were done before" if outcome.done_before else ""
+    notes = "".join(f"; {number}: {note}" for note, number in outcome.notes.items())
+    print(f"{folder}: {outcome.restored} restored by {source}{before}{notes}")
+    if outcome.failures:
+        for failure in outcome.failures:
+            say(failure)
+        raise PartialError(f"{len(outcome.failures)} of {len(pictures)} pictures could not be restored, named above")
+
+
+def _write_report(report: Path | None, changes: "Mapping[str, Change]") -> None:
+    if report is None:
+        return
+    from banet.files import write_atomically, writing_to
+    from banet.restoring.change import table
+
+    with writing_to(report.parent):
+        write_atomically(report, table(changes))

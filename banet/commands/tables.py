@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from banet.errors import DataError
 
 if TYPE_CHECKING:
+    from banet.scoring.evaluation import Scoring
     from banet.scoring.scores import ImageScores
 
 
@@ -55,6 +56,37 @@ def format_means(rows: "Sequence[ImageScores]") -> str:
             text.append("images that could not be aligned are compared as they lie, and are part of the means")
         text.append(f"aligned by OpenCV {aligned.opencv}: another version's scores differ a little")
     return "\n".join(text)
+
+
+def format_published(scoring: "Scoring", rows: "Sequence[ImageScores]", registered: str | None) -> str | None:
+    """Lay out what the paper reports for this network on this benchmark beside the means; None if it reports nothing.
+
+    Args:
+        scoring: what was scored, and how: whole images of the benchmark's first variant compare, others do not.
+        rows: the scores.
+        registered: name of the registered model, which says what it was trained on; None for a folder.
+    """
+    from banet.analysis.published import published_scores
+    from banet.config import read_model_config
+    from banet.data.names import TEST
+    from banet.model.digest import CONFIG
+    from banet.scoring.aggregate import aligned_means, means
+
+    benchmark = scoring.benchmark
+    if scoring.sub_images or scoring.local_crop is not None or scoring.variants != benchmark.variants[:1]:
+        return None
+    published = published_scores(read_model_config(scoring.weights / CONFIG), benchmark.name)
+    if published is None or registered not in (None, f"banet-{published.trained_on}"):
+        return None
+    plain, aligned = means(row.restored for row in rows), aligned_means(rows)
+    if published.aligned:
+        ours = "" if aligned is None else f"PSNR aligned {aligned.psnr:.2f} dB, SSIM aligned {aligned.ssim:.4f}"
+    else:
+        ours = f"PSNR {plain.psnr:.2f} dB, SSIM matlab3d {plain.ssim_matlab3d:.4f}"
+    theirs = f"published for {published.method}: {published.psnr:.2f} dB, {published.ssim:.3f} ({published.source})"
+    whole = sum(benchmark.counts.get(TEST, {}).values())
+    part = f", over {len(rows)} of {whole} images and so not comparable" if len(rows) < whole else ""
+    return f"here: {ours}{part}; {theirs}" if ours else None
 
 
 def _number(value: float, decimals: int) -> str:

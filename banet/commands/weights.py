@@ -1,9 +1,11 @@
-"""`banet info`, `import-checkpoint` and `export-checkpoint`: what a network costs, and its weights elsewhere."""
+"""`banet info`, `explain`, `import-checkpoint`, `export-checkpoint`, `export`: a look into a network; its weights."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from banet.commands.options import Size, load_source
+from cyclopts import Parameter
+
+from banet.commands.options import Size, load_source, numbers
 from banet.errors import ModelError
 
 
@@ -37,7 +39,7 @@ def info(
     if model and model.endswith((".yaml", ".yml")):
         network, source = BANet(read_model_config(Path(model))), f"{model}, weights at random"
     else:
-        network, source = load_source(model)
+        network, source, _ = load_source(model)
     costs = describe(network, device=device, dtype=getattr(torch, dtype), latency_size=size)
     print(f"{source}\n{costs}")
 
@@ -84,6 +86,74 @@ def export_checkpoint(model: str, file: Path, /) -> None:
     """
     from banet.model import checkpoint
 
-    network, source = load_source(model)
+    network, source, _ = load_source(model)
     checkpoint.export_checkpoint(network, file)
     print(f"{file}: the weights of {source} under the released names, for BGR images")
+
+
+def export(model: str, file: Path, /, *, dtype: Literal["float32", "float16"] = "float32") -> None:
+    """Write a model for other runtimes: ONNX, or an archive of torch.export.
+
+    For example:
+      banet export models/candidate banet.onnx
+      banet export models:/banet-gopro@champion banet.pt2
+      banet export models/candidate half.onnx --dtype float16
+
+    Args:
+        model: a folder or a models:/ URI.
+        file: ends in .onnx or .pt2; it takes images of any size from 8x8 up, and is checked at eight sizes.
+        dtype: of weights and arithmetic; float16 halves the file. Input and output are float32.
+    """
+    from banet.model.digest import weights_digest
+    from banet.restoring.export import CHECKED, export_network, require_exportable, smallest_side
+    from banet.tracking.load import find_registered
+
+    require_exportable(file)
+    if model.startswith("models:"):
+        found = find_registered(model)[1]
+        model, digest = found.uri, found.digest
+    network, source, _ = load_source(model)
+    if not model.startswith("models:"):
+        digest = weights_digest(Path(model))
+    difference = export_network(network, file, digest=digest, source=source, precision=dtype)
+    smallest = smallest_side(network.config)
+    print(
+        f"{file}: {source} in {dtype}, digest {digest[:12]}, for images from {smallest}x{smallest} up; "
+        f"differs from torch by at most {difference:.1g} of 1 at {len(CHECKED)} sizes"
+    )
+
+
+def explain(
+    photo: Path,
+    out: Path,
+    /,
+    *,
+    model: str | None = None,
+    modules: Annotated[list[int] | None, Parameter(converter=numbers, n_tokens=1, metavar="N,N,…")] = None,
+) -> None:
+    """Draw what attention sees in a picture: masks, attended features, strips.
+
+    For example:
+      banet explain photo.jpg attention.png
+      banet explain photo.jpg sheet.png --model models/candidate --modules 1,5,10
+
+    Args:
+        photo: the blurred picture: PNG, JPEG, …, of 8 bits.
+        out: the sheet of panels, e.g. attention.png.
+        model: a folder or a models:/ URI; by default the champion last promoted.
+        modules: numbers from 1, e.g. 1,5,10; by default the first, the middle and the last.
+    """
+    from banet.analysis import explain as drawing
+    from banet.data.images.codec import loss, read_picture, require_writable, write_image
+    from banet.memory import enough_memory
+
+    remedy = "make it smaller first"
+    with enough_memory(str(photo), remedy):
+        picture = read_picture(photo)
+    require_writable(out)  # before any work is done for it
+    network, source, _ = load_source(model)
+    with enough_memory(str(photo), remedy, size=picture.pixels.shape, config=network.config):
+        write_image(out, drawing.explain(network, picture.pixels, modules=modules))
+    converted = f"{photo} was {picture.converted}" if picture.converted else ""
+    notes = "".join(f"; {note}" for note in (converted, loss(out)) if note)
+    print(f"{out}: what attention sees in {photo}, by {source}{notes}")

@@ -18,8 +18,21 @@ from banet.parsing import parse, read_yaml
 MANIFESTS = Path("data/benchmarks")
 """The folder of the manifests in a checkout."""
 
+ARCHIVES_LOCK = MANIFESTS / "archives.lock"
+"""The digests of the archives as they were first fetched, see banet/data/download/lockfile.py."""
+
 SYNTHESIS = "synthesis:"
 """The source of a benchmark that is generated rather than downloaded."""
+
+DRIVE_FOLDER = "gdrive-folder:"
+IN_DRIVE_FOLDER = re.compile(rf"{DRIVE_FOLDER}(?P<id>[-\w]{{10,}})(\?resourcekey=(?P<key>[-\w]+))?/(?P<name>[^\s/].*)")
+"""A file by its name, or a pattern that only its name matches, in a shared folder of Google Drive.
+
+Folders of before 2021 need the resource key that is part of the link to them.
+"""
+
+Acceptable = Literal["duplicates", "alignment", "blurred_psnr", "exposure", "saturated"]
+"""The checks of the data whose error a manifest may accept, see docs/formats.md."""
 
 ENDINGS = (".zip", ".tar.gz", ".tgz")
 LISTING = "pairs.csv"
@@ -27,39 +40,49 @@ LISTING = "pairs.csv"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ArchiveSource:
-    """One file that holds the benchmark or part of it."""
+class FileSource:
+    """One file, and where it comes from."""
 
-    name: str  # file name, ending in .zip, .tar.gz or .tgz; the same in every benchmark that shares the file
+    name: str  # file name here, whatever it is called elsewhere
     sources: tuple[str, ...]  # in order of preference, see `is_source`
     bytes: int | None = None  # size of the file, if known
     sha256: str | None = None  # digest of the file, if its publisher or we know it
 
     def __post_init__(self) -> None:
-        if self.name != Path(self.name).name or self.name.startswith(".") or not self.name.endswith(ENDINGS):
-            raise ConfigError(f"archives: name must be a file name ending in {', '.join(ENDINGS)}, got {self.name!r}")
+        if not self.name or self.name != Path(self.name).name or self.name.startswith("."):
+            raise ConfigError(f"name must be a file name, got {self.name!r}")
         if not self.sources:
-            raise ConfigError(f"archives: {self.name} needs at least one source")
+            raise ConfigError(f"{self.name} needs at least one source")
         for source in self.sources:
             if not is_source(source):
                 raise ConfigError(
-                    f"archives: {self.name} has the unknown source {source!r}: write https://…, gdrive:FILE_ID, "
-                    f"hf:datasets/OWNER/NAME/FILE, {SYNTHESIS} or the path of a file"
+                    f"{self.name} has the unknown source {source!r}: write https://…, gdrive:FILE_ID, "
+                    f"{DRIVE_FOLDER}FOLDER_ID/NAME, hf:datasets/OWNER/NAME/FILE, {SYNTHESIS} or the path of a file"
                 )
         if self.bytes is not None and self.bytes < 1:
-            raise ConfigError(f"archives: bytes of {self.name} must be at least 1, got {self.bytes}")
+            raise ConfigError(f"bytes of {self.name} must be at least 1, got {self.bytes}")
         if self.sha256 is not None and not re.fullmatch("[0-9a-f]{64}", self.sha256):
-            raise ConfigError(f"archives: sha256 of {self.name} must be 64 lowercase hex digits, got {self.sha256!r}")
+            raise ConfigError(f"sha256 of {self.name} must be 64 lowercase hex digits, got {self.sha256!r}")
 
     @property
     def addresses(self) -> tuple[str, ...]:
         """The sources to download from, in order."""
-        return tuple(source for source in self.sources if source.startswith((*WEB, DRIVE, HUB)))
+        return tuple(source for source in self.sources if source.startswith((*WEB, DRIVE, DRIVE_FOLDER, HUB)))
 
     @property
     def paths(self) -> tuple[Path, ...]:
         """The sources on this machine, in order."""
         return tuple(Path(source) for source in self.sources if source not in (*self.addresses, SYNTHESIS))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveSource(FileSource):
+    """One file that holds the benchmark or part of it; its name is the same in every benchmark that shares the file."""
+
+    def __post_init__(self) -> None:
+        FileSource.__post_init__(self)  # super() does not work in a class with slots
+        if not self.name.endswith(ENDINGS):
+            raise ConfigError(f"name must be a file name ending in {', '.join(ENDINGS)}, got {self.name!r}")
 
 
 def is_source(text: str) -> bool:
@@ -68,6 +91,8 @@ def is_source(text: str) -> bool:
         return re.fullmatch(r"https?://[^\s/]+/\S+", text) is not None
     if text.startswith(DRIVE):
         return re.fullmatch(r"[-\w]{10,}", text.removeprefix(DRIVE)) is not None
+    if text.startswith(DRIVE_FOLDER):
+        return IN_DRIVE_FOLDER.fullmatch(text) is not None
     if text.startswith(HUB):
         return re.fullmatch(r"[-.\w]+/[-.\w]+/[^\s/]\S*", text.removeprefix(HUB)) is not None
     return text == SYNTHESIS or (bool(text.strip()) and re.match(r"[A-Za-z][-+.\w]*:", text) is None)
@@ -141,6 +166,7 @@ class Benchmark:
     test_sequences: tuple[str, ...] | None = None  # custom data: sequences of the train split, or patterns, to test on
     sequence: str | None = None  # custom data: regular expression whose one group finds the sequence in a path
     convert: tuple[Conversion, ...] = ()  # pictures that are not 8-bit RGB and are converted rather than refused
+    accept: tuple[Acceptable, ...] = ()  # checks of the data whose errors are but warnings, see docs/formats.md
 
     def __post_init__(self) -> None:
         if not self.variants or not (self.archives or self.is_custom):

@@ -3,9 +3,10 @@
 import tempfile
 from pathlib import Path
 
+import numpy.typing as npt
+
 from banet.errors import ResourceError
-from banet.image import Image, require_image
-from banet.inference import restore
+from banet.inference import P, require_array, restore_array
 from banet.memory import bytes_per_pixel, is_too_little_memory
 from banet.model.network import BANet
 from banet.progress import OnProgress
@@ -19,17 +20,17 @@ HELD = 3  # times a piece's tensors: allocators keep what they got for others
 
 def restore_any_size(
     model: BANet,
-    image: Image,
+    image: npt.NDArray[P],
     *,
     max_memory: int | None = None,
     folder: Path | None = None,
     on_progress: OnProgress = lambda done, total: None,
-) -> Image:
+) -> npt.NDArray[P]:
     """Return the restored image, as `restore` does.
 
     Args:
         model: on a CPU or a GPU.
-        image: uint8 RGB (H, W, 3), from 8x8 up.
+        image: RGB (H, W, 3), from 8x8 up: uint8, or float32 in [0, 1], whose result is not clamped.
         max_memory: what this process may hold in all, bytes: resident on a CPU, allocated on a GPU; None: what is free.
             Features that do not fit in are kept in a file.
         folder: for that file; None: the system's for temporary files.
@@ -39,14 +40,14 @@ def restore_any_size(
         DataError: not a uint8 RGB image, or smaller than 8x8.
         ResourceError: too little memory, or space in the folder.
     """
-    image = require_image(image)
+    image = require_array(image)
     config, parameter = model.config, next(model.parameters())
     height, width, _ = image.shape
     free = free_memory(parameter.device, max_memory)
     # Half: the estimate may be off, and others take memory too.
     if height * width * bytes_per_pixel(config) < free / 2 or config.attention == "sa":
         try:
-            return restore(model, image)
+            return restore_array(model, image)
         except Exception as error:
             if config.attention == "sa" or not is_too_little_memory(error):
                 raise

@@ -32,6 +32,7 @@ CODE = "code_digest"  # tag: of the code that it carries; versions without it we
 PROMOTED_AT = "promoted_at"  # tag: UTC, ISO 8601 with microseconds: sorted as text, sorted by time
 REASON = "promotion_reason"
 REFUSED = "not_promoted_reason"  # a tag of its own: a version may have been champion before
+ORIGIN, LICENCE = "origin", "licence"  # tags: of weights that others trained
 VERSIONS = "mlflow.modelVersions"  # MLflow's own tag of a logged model, by which its UI links a run to the version
 RECOVERED_FROM = "recovered_from_run"  # tag of a run that replaces one unknown to this store
 
@@ -185,7 +186,10 @@ def latest_champion(store: Store) -> RegisteredModel:
     ]
     ours = [held for held in champions if DIGEST in held.tags and PROMOTED_AT in held.tags]
     if not ours:
-        raise ModelError(f"no champion in the store {store.shown}: run `make demo`, or name a model with --model")
+        raise ModelError(
+            f"no champion in the store {store.shown}: run `banet pull banet-gopro --champion` for released weights, "
+            "or `make demo`, or name a model with --model"
+        )
     return as_registered(max(ours, key=lambda held: str(held.tags[PROMOTED_AT])))
 
 

@@ -28,7 +28,7 @@ from banet.train.plan import plan
 from banet.train.ray_worker import EarlyEnd, TrainingJob, listen_for_signals, train_worker
 from banet.train.run_folder import RunFolder
 
-STREAM_CPUS = 2 * TASK_CPUS  # logical CPUs for the data streams, in addition to the workers
+STREAM_CPUS = 0.25  # logical CPUs for the data stream of a worker, beside its own (docs/cluster.md)
 MOST_LOSSES = 3  # in a row of workers, without a step that is new
 MOST_STARTS = 10  # times that workers could not be started, of a minute each: a cloud takes minutes for a new node
 GRACE_S = 25  # seconds for the workers to leave in order; container managers give 30
@@ -78,15 +78,16 @@ def launch(job: TrainingJob) -> TrainingResult:
                 controller_failure_limit=MOST_STARTS,
             ),
             callbacks=[_Watch(folder)],
-            logging_config=ray.train.LoggingConfig(log_level="ERROR"),
+            logging_config=ray.train.LoggingConfig(log_level="CRITICAL"),
         ),
     )
     with errors_as_themselves(), this_cluster_alone(), _asked_to_stop(folder.stop_request):
         try:
             left = trainer.fit().return_value
         except (ray.train.ControllerError, ray.exceptions.RayError) as error:  # the latter if Ray itself is gone
-            reason = f"{type(error).__name__}: {' '.join(str(error.__cause__ or error).split())[:500]}"
-            raise ServiceError(f"{reason}; {folder.kept}: run the same command again to go on") from None
+            text = " ".join(str(error.__cause__ or error).partition("Traceback (most recent")[0].split())[:500]
+            text = f"{type(error).__name__}: {text}; {folder.kept}"
+            raise ServiceError(f"{text}: run the same command again to go on") from None
     if left is not None:
         outcome = parse(EarlyEnd, left, where="outcome")
         if outcome.error is not None:
@@ -119,11 +120,12 @@ def require_resources(cluster: ClusterParams) -> None:
         ResourceError: with what the cluster has, what is needed and the parameters to change.
     """
     there = ray.cluster_resources()
-    needed = cluster.fewest * cluster.cpus_per_worker + STREAM_CPUS
+    streams = max(2 * TASK_CPUS, cluster.fewest * STREAM_CPUS)
+    needed = cluster.fewest * cluster.cpus_per_worker + streams
     if there.get("CPU", 0) < needed:
         raise ResourceError(
             f"Ray has {there.get('CPU', 0):g} logical CPUs, the run needs {needed:g} ({cluster.fewest} workers x "
-            f"{cluster.cpus_per_worker:g} and {STREAM_CPUS:g} for the data): lower cluster.workers or "
+            f"{cluster.cpus_per_worker:g} and {streams:g} for the data): lower cluster.workers or "
             "cluster.cpus_per_worker, or add nodes"
         )
     gpus = cluster.fewest * cluster.gpus_per_worker

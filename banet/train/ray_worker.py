@@ -142,22 +142,22 @@ class TrainingWorker:
             )
         except Stopped:
             self.save()
+            self.agreement.check()  # the others wait here for what may go wrong with it
             raise
         self.save()
         self.agreement.check()
 
     def started(self) -> Training:
         """The training where its last checkpoint stood, else at its begin."""
-        checkpoints = self.folder.checkpoints
         if self.rank == 0:
-            checkpoints.own(self.job.cluster.timeout_s)
+            self.folder.checkpoints.own(self.job.cluster.timeout_s)
             self.journal.begin()
         recipe = self.job.recipe
         torch.manual_seed(recipe.seed)
         model = BANet(self.job.model) if recipe.init_from is None else load_weights(Path(recipe.init_from)).train()
         model = model.to(ray.train.torch.get_device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
         training = Training(model, recipe, plan(recipe.phases, len(self.data.training_rows())))
-        state = checkpoints.newest(self.say if self.rank == 0 else lambda _text: None)
+        state = self.folder.checkpoints.newest(self.say if self.rank == 0 else lambda _text: None)
         if state is not None:
             try:
                 training.resume(state)

@@ -9,10 +9,13 @@ from banet.data.shards.reader import ShardFolder
 from banet.data.stream.training_set import TrainingSet
 from banet.errors import DataError
 from banet.inference import deterministic_convolutions, fastest_device
+from banet.lineage.trace import trace
 from banet.scoring.bootstrap import Difference, paired_bootstrap
 from banet.tracking.registry import RegisteredModel, champion, note_decision, open_version
 from banet.tracking.registry import promote as move_champion
 from banet.tracking.store import Store, connect
+from banet.tracking.versions import attach_card
+from pipelines.model_card import ORIGIN, model_card, read_evaluations
 from pipelines.stages.entrypoint import params, run_command
 from pipelines.stages.stage_results import PROMOTION, REGISTERED, REPORTS, Promotion, read_json, write_json
 
@@ -26,7 +29,7 @@ def promote(
     images, is above zero. Test scores are not used.
 
     Each version runs with the code that it carries. The shards are those of the training benchmark; `reports` gets the
-    decision and its reason.
+    decision and its reason. The candidate gets a model card, with the scores of its evaluations in `reports`.
 
     Raises:
         DataError: missing or damaged shards, or nothing to compare.
@@ -60,7 +63,15 @@ def promote(
         data_digest=folder.summary.digest,
     )
     write_json(reports / PROMOTION, decision)
+    describe(chosen, candidate, store=store, reports=reports)
     return decision
+
+
+def describe(chosen: Params, model: RegisteredModel, *, store: Store, reports: Path) -> None:
+    """Put the model card beside a version, with its scores in `reports` and the decision on it."""
+    evaluations = read_evaluations(reports, chosen.evaluate_on, model.name, model.version)
+    card = model_card(chosen, trace(store, model), evaluations)
+    attach_card(store, model, card, card.partition(ORIGIN)[0])
 
 
 def score_held_out(store: Store, model: RegisteredModel, data: TrainingSet, device: str, fetched: Path) -> list[float]:

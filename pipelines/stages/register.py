@@ -11,13 +11,15 @@ from banet.tracking.runs import git_tags
 from banet.tracking.store import Store, connect
 from pipelines.stages.entrypoint import params, run_command
 from pipelines.stages.stage_results import CANDIDATE, REGISTERED, REPORTS, RUN, TrainedBy, read_json, write_json
+from pipelines.version_tags import version_tags
 
 
 def register(chosen: Params, *, weights: Path, store: Store, reports: Path) -> RegisteredModel:
     """Register the weights, unless they are registered already; `reports` gets the name, version and digest."""
     by = read_json(TrainedBy, weights / RUN, stage="train")
     trained_with = {key: value for key, value in asdict(chosen).items() if key in ("benchmark", "model", "recipe")}
-    tags = {**git_tags(Path.cwd()), "data_digest": by.data_digest, "params": json.dumps(trained_with)}
+    traced = git_tags(Path.cwd()) | version_tags(chosen.benchmark.name)
+    tags = {**traced, "data_digest": by.data_digest, "params": json.dumps(trained_with)}
     name = f"banet-{chosen.benchmark.name}"
     model = register_weights(store, weights, name=name, run_id=by.run_id, tags=tags)
     write_json(reports / REGISTERED, model)

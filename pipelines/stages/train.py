@@ -27,7 +27,6 @@ from banet.tracking.runs import (
     EXPERIMENT,
     TrainingData,
     finish_run,
-    git_tags,
     log_picture,
     log_pictures,
     metric_history,
@@ -39,6 +38,7 @@ from banet.train.identity import RunIdentity, identify
 from banet.train.journal import Point
 from banet.train.plan import plan
 from banet.train.run_folder import RunFolder
+from pipelines.run_tags import run_tags
 from pipelines.stages.entrypoint import params, run_command
 from pipelines.stages.stage_results import (
     CANDIDATE,
@@ -86,7 +86,7 @@ def train(chosen: Params, *, shards: Path, storage: Path, store: Store, out: Pat
             name=f"{chosen.model.name}-{chosen.recipe.name}-{chosen.benchmark.name}",
             fingerprint=name,
             params=asdict(chosen),
-            tags=git_tags(Path.cwd()) | code_tags(identity.inputs, identity.code),
+            tags=run_tags(chosen, reports, folder.summary) | code_tags(identity.inputs, identity.code),
             data=TrainingData(name=chosen.benchmark.name, digest=folder.summary.digest, source=str(folder.folder)),
         )
         report = _train_and_record(

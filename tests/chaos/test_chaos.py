@@ -161,3 +161,31 @@ def test_a_run_of_two_then_one_then_two_workers_sees_the_same_samples(victim: Vi
     weights = victim.weights()
     assert victim.repeated() == 0
     assert all(torch.allclose(weights[name], tensor, atol=1e-5) for name, tensor in undisturbed.items())
+
+
+@pytest.mark.chaos
+def test_a_run_that_loses_its_workers_again_and_again_says_so_and_can_go_on(
+    victim: Victim, undisturbed: Weights
+) -> None:
+    victim.start()
+    victim.until(lambda: victim.step > CHECKPOINT_EVERY)
+    killed: set[int] = set()
+    with suppress(EndedBefore):
+        while True:
+            victim.until(lambda: {process.pid for process in victim.named("RayTrainWorker")} - killed)
+            for process in victim.named("RayTrainWorker"):
+                killed.add(process.pid)
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+    status, printed = victim.ended()
+    assert status == 1, printed
+    (said,) = [line for line in printed.splitlines() if line.startswith("error:")]
+    assert "worker" in said, printed
+    assert "run the same command again" in said, printed
+    assert "Traceback" not in printed
+    assert victim.left_after() == []
+    victim.start()
+    status, printed = victim.ended()
+    assert status == 0, printed
+    weights = victim.weights()
+    assert all(torch.equal(weights[name], tensor) for name, tensor in undisturbed.items())

@@ -60,7 +60,7 @@ class Victim:
     environment: dict[str, str] = field(default_factory=dict)
     within: list[str] = field(default_factory=list)  # a command that runs the stage, e.g. in another network
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
-    process: subprocess.Popen[str] | None = None
+    process: subprocess.Popen[bytes] | None = None
     seen: set[psutil.Process] = field(default_factory=set)  # those that it has started, as far as they were seen
 
     def __post_init__(self) -> None:
@@ -75,7 +75,12 @@ class Victim:
         values["cluster"] |= {"checkpoint_every": CHECKPOINT_EVERY, "timeout_s": TIMEOUT_S} | self.cluster
         (self.folder / "params.yaml").write_text(yaml.safe_dump(values))
 
-    def start(self) -> subprocess.Popen[str]:
+    @property
+    def printed(self) -> Path:
+        """What the last start has printed."""
+        return self.folder / "printed.txt"
+
+    def start(self) -> None:
         """Begin to train, or go on."""
         store = f"sqlite:///{self.folder / 'mlflow.db'}"
         environment = os.environ | {MARK: self.mark, "MLFLOW_TRACKING_URI": store, "PYTHONPATH": str(ROOT)}
@@ -86,20 +91,20 @@ class Victim:
         } | self.environment
         command = [*self.within, sys.executable, "-m", "pipelines.stages.train"]
         command += ["--shards", "shards", "--out", "out", "--reports", "reports"]
-        self.process = subprocess.Popen(
-            command, cwd=self.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        return self.process
+        with self.printed.open("w") as printed:  # a pipe that nobody reads would stop what writes to it
+            self.process = subprocess.Popen(
+                command, cwd=self.folder, env=environment, stdout=printed, stderr=subprocess.STDOUT
+            )
 
     def ended(self, within_s: float = ENDS_WITHIN_S) -> tuple[int, str]:
         """Wait for the end; return the status and what was printed."""
         assert self.process is not None
         try:
-            printed, _ = self.process.communicate(timeout=within_s)
+            status = self.process.wait(timeout=within_s)
         except subprocess.TimeoutExpired:
             self.end()
             raise
-        return self.process.returncode, printed
+        return status, self.printed.read_text()
 
     def end(self) -> None:
         """Kill whatever is left."""

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from banet.analysis.published import PublishedTable, read_published
 from banet.config import read_model_config
 from banet.errors import DataError
-from pipelines.report.data.published import PublishedTable, read_published
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "data" / "published"

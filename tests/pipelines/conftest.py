@@ -13,6 +13,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
 SERVER_START_S = 120  # 12 s on an idle machine with 2 cores, 30 s on a busy one
 REPO = Path(__file__).parents[2]
@@ -132,3 +133,15 @@ def _wait_for_server(server: subprocess.Popen[bytes], health: str, log: Path) ->
         except URLError:
             time.sleep(0.2)
     pytest.fail(f"no Prefect server after {SERVER_START_S} s: {log.read_text()}")
+
+
+@pytest.fixture
+def api(prefect_environment: dict[str, str]) -> Iterator[None]:
+    with temporary_settings(
+        {
+            PREFECT_API_URL: prefect_environment["PREFECT_API_URL"],
+            PREFECT_HOME: Path(prefect_environment["PREFECT_HOME"]),
+            PREFECT_LOGGING_TO_API_ENABLED: False,  # sent in the background, also after the server has gone
+        }
+    ):
+        yield

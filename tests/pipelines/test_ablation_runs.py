@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from banet.analysis.published import PUBLISHED, PublishedTable, read_published
 from banet.errors import ConfigError, ServiceError
 from banet.tracking.runs import EXPERIMENT, finish_run, log_metrics, open_run, runs_of
 from banet.tracking.store import Store, connect
 from pipelines.ablation_runs import AblationNetwork, compose_params, main, networks_of, train_missing, trained_runs
-from pipelines.report.data.published import PUBLISHED, PublishedTable, read_published
 from pipelines.report.tables.ablation import ablation_table
 
 ROOT = Path(__file__).parents[2]

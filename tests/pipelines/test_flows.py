@@ -4,20 +4,18 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
-from prefect.flow_engine import run_flow as run_flow_engine
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
-from prefect.states import Pending, Running
+from prefect.states import Running
 
 from pipelines import flows
-from pipelines.flows import Outcome, ProcessGroups, judge, left_in_prefect, reproduce, train_banet
+from pipelines.flows import train_banet
+from pipelines.runs import dvc_runs
+from pipelines.runs.dvc_runs import Outcome, ProcessGroups, judge, reproduce
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # DVC's own use of pygtrie
 
@@ -168,7 +166,7 @@ def test_stopping_ends_dvc_and_its_stage(toy_project: Path, monkeypatch: pytest.
 
 
 def test_a_stage_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flows, "TERMINATION_GRACE_S", 0.2)
+    monkeypatch.setattr(dvc_runs, "TERMINATION_GRACE_S", 0.2)
     deaf = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n{SLEEPS}"
     groups = ProcessGroups()
     monkeypatch.chdir(tmp_path)
@@ -196,18 +194,6 @@ def test_a_cancelled_flow_stops_its_stages(toy_project: Path, monkeypatch: pytes
 
 
 # The flow, on the session's server
-
-
-@pytest.fixture
-def api(prefect_environment: dict[str, str]) -> Iterator[None]:
-    with temporary_settings(
-        {
-            PREFECT_API_URL: prefect_environment["PREFECT_API_URL"],
-            PREFECT_HOME: Path(prefect_environment["PREFECT_HOME"]),
-            PREFECT_LOGGING_TO_API_ENABLED: False,  # sent in the background, also after the server has gone
-        }
-    ):
-        yield
 
 
 def run_flow(stages: list[str] | None = None) -> State[Any]:
@@ -252,24 +238,21 @@ class TestFlow:
         assert state.is_failed()
         assert state.message == "error: unknown stage 'trian': choose from fetch@far, fetch@near, train, report"
 
-    def test_what_earlier_runs_left_is_named(
+    def test_what_earlier_runs_left_is_named_and_put_right(
         self, toy_project: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         """A run whose machine died stays RUNNING; a stage whose worker was killed goes on."""
         monkeypatch.chdir(toy_project)
         with get_client(sync_client=True) as client, (toy_project / ".dvc/tmp/train.running").open("w") as stage:
-            deployment = client.create_deployment(client.create_flow(train_banet), name="left")
-            dead = client.create_flow_run_from_deployment(deployment, state=Running())
-            this = client.create_flow_run_from_deployment(deployment, state=Pending())
+            dead, other = (client.create_flow_run(train_banet, state=Running()) for _ in range(2))
+            (toy_project / f".dvc/tmp/{dead.id}.flow").touch()  # of `other`, another checkout has the mark
             stage.write("4711 since yesterday")
             stage.flush()
             fcntl.flock(stage, fcntl.LOCK_EX)
-            ended: Any = run_flow_engine(train_banet, flow_run=this, return_type="state")
-            assert ended.is_completed()
+            assert run_flow(stages=["train"]).is_completed()
             warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
             assert any("train is being run by the process 4711 since yesterday" in line for line in warned)
-            (line,) = (line for line in warned if dead.name in line)
-            command = line.split("`")[1].split()
-            assert command == ["prefect", "flow-run", "delete", str(dead.id)]
-            client.delete_flow_run(UUID(command[-1]))
-            assert left_in_prefect(client, this) == []
+            assert any(dead.name in line and "crashed" in line for line in warned)
+            states = [client.read_flow_run(run.id).state for run in (dead, other)]
+            assert [state is not None and state.is_crashed() for state in states] == [True, False]
+            assert not list((toy_project / ".dvc/tmp").glob("*.flow"))

@@ -1,6 +1,7 @@
-"""The digests of archives as they were first fetched, kept in `data/benchmarks/archives.lock`, meant to be committed.
+"""The digests of files as they were first fetched, kept in a lock file that is meant to be committed.
 
-It is neither a dependency nor an output of the fetch stage: the stage reads and writes it, and DVC does not look at it.
+`data/benchmarks/archives.lock` has those of archives: it is neither a dependency nor an output of the fetch stage,
+which reads and writes it, and DVC does not look at it. `data/weights/weights.lock` has those of `banet pull`.
 """
 
 from dataclasses import asdict, dataclass
@@ -14,14 +15,14 @@ from banet.files import write_atomically
 from banet.parsing import parse, read_yaml
 
 HEADER = (
-    "# Archives as they were first fetched; later fetches must give the same bytes. Commit this file.\n"
+    "# Files as they were first fetched; later fetches must give the same bytes. Commit this file.\n"
     "# To accept a file that its publisher changed, delete its entry and fetch again.\n"
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pin:
-    """What one archive is, by its file name."""
+    """What one file is, by its name."""
 
     bytes: int
     sha256: str
@@ -38,16 +39,16 @@ def read_pins(path: Path) -> dict[str, Pin]:
         return {}
     values = read_yaml(path) or {}
     if not isinstance(values, dict):
-        raise ConfigError(f"{path} must map archives to their pins, got {type(values).__name__}: restore it from git")
+        raise ConfigError(f"{path} must map files to their pins, got {type(values).__name__}: restore it from git")
     return {str(name): parse(Pin, value, where=f"{path}: {name}") for name, value in values.items()}
 
 
 def add_pin(path: Path, name: str, pin: Pin, *, guard: Path) -> None:
-    """Pin an archive, safely when several processes do so at once.
+    """Pin a file, safely when several processes do so at once.
 
     Args:
         path: the lock file.
-        name: the archive's file name.
+        name: the file's name.
         pin: what it is.
         guard: a file that only serves as the processes' lock.
 
@@ -66,5 +67,5 @@ def add_pin(path: Path, name: str, pin: Pin, *, guard: Path) -> None:
 
 
 def remedy(path: Path, name: str) -> str:
-    """What to do when an archive is not the one that was pinned; continues the line that says so."""
+    """What to do when a file is not the one that was pinned; continues the line that says so."""
     return f", which {path} pins: if its publisher changed the file, delete the entry {name} there and fetch again"

@@ -6,15 +6,25 @@ digest of a file: its own download starts again after a kill.
 
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from banet.data.names import DRIVE, HUB, WEB
+from banet.data.download.drive_folder import DriveEntry, listed
+from banet.data.manifest import DRIVE_FOLDER, IN_DRIVE_FOLDER
+from banet.data.names import DRIVE, HUB, WEB, chosen
 from banet.progress import OnProgress
+
+if TYPE_CHECKING:
+    from requests import Response  # type: ignore[import-untyped,unused-ignore]
 
 WEB_PAGE = "gives a web page in place of the file"
 HEADERS = {"User-Agent": "Mozilla/5.0 (compatible; banet)", "Accept-Encoding": "identity"}
 BUSY = (408, 429, 500, 502, 503, 504)  # a server's answers that may be others in a moment
+FOLDERS = 50  # pages of a Drive folder and its subfolders that are read in search of one file
+NAMES = 20  # of what a folder holds, in one line
 
 
 class SourceError(Exception):
@@ -52,14 +62,17 @@ def resolve(source: str, limits: Limits) -> Link:
     """Find the address behind a source, and the version of the file there.
 
     Args:
-        source: `https://…`, `http://…`, `gdrive:FILE_ID` or `hf:datasets/OWNER/NAME/FILE`.
+        source: `https://…`, `http://…`, `gdrive:FILE_ID`, `gdrive-folder:FOLDER_ID?resourcekey=KEY/NAME` or
+            `hf:datasets/OWNER/NAME/FILE`.
         limits: how patient to be.
 
     Raises:
         SourceError: the site does not give the file.
     """
     if source.startswith(DRIVE):
-        return Link(url=f"https://drive.google.com/uc?id={source.removeprefix(DRIVE)}")
+        return Link(url=DriveEntry(id=source.removeprefix(DRIVE)).url)
+    if source.startswith(DRIVE_FOLDER):
+        return _in_drive_folder(source, limits)
     return _hugging_face(source.removeprefix(HUB), limits) if source.startswith(HUB) else _web(source, limits)
 
 
@@ -82,9 +95,55 @@ def _hugging_face(path: str, limits: Limits) -> Link:
     return Link(url=found.location if get_token() else url, version=etag, bytes=found.size, sha256=digest)
 
 
+def _in_drive_folder(source: str, limits: Limits) -> Link:
+    """Find a file by its name or its path, in the folder itself before the folders inside."""
+    place = IN_DRIVE_FOLDER.fullmatch(source)
+    if place is None:
+        raise SourceError(f"is no address: write {DRIVE_FOLDER}FOLDER_ID?resourcekey=KEY/NAME")
+    level, seen, pages = [("", DriveEntry(id=place["id"], key=place["key"], is_folder=True))], list[str](), 0
+    while level and pages < FOLDERS:
+        inside = [each for path, folder in level[: FOLDERS - pages] for each in _entries(path, folder, limits)]
+        pages += len(level)
+        files = [(path, entry) for path, entry in inside if not entry.is_folder]
+        names = [path if "/" in place["name"] else entry.name for path, entry in files]
+        wanted = chosen(place["name"], names)
+        found = [file for file, name in zip(files, names, strict=True) if name in wanted]
+        if len(found) == 1:
+            file = found[0][1]
+            return _web(file.url, limits) if file.key else Link(url=file.url, version=file.id)
+        if found:
+            raise SourceError(f"{len(found)} files there have such a name: {_few([path for path, _ in found])}")
+        seen += [path for path, _ in files]
+        level = [(f"{path}/", entry) for path, entry in inside if entry.is_folder]
+    if not seen:
+        raise SourceError("Google Drive shows no files there: the folder is empty, not shared, or needs ?resourcekey=…")
+    raise SourceError(f"the folder has no such file: there is {_few(seen)}")
+
+
+def _entries(path: str, folder: DriveEntry, limits: Limits) -> list[tuple[str, DriveEntry]]:
+    with _answer(folder.url, limits) as response:
+        return [(path + entry.name, entry) for entry in listed(response.text)]
+
+
+def _few(names: list[str]) -> str:
+    more = f" and {len(names) - NAMES} more" if len(names) > NAMES else ""
+    return ", ".join(names[:NAMES]) + more
+
+
 def _web(url: str, limits: Limits) -> Link:
     """Read the headers alone: gdown does not keep the file's version from one process to the next."""
-    import requests  # type: ignore[import-untyped,unused-ignore]
+    # Not HEAD, which some servers refuse; the body is not read.
+    with _answer(url, limits) as response:
+        headers = response.headers
+    if "html" in headers.get("Content-Type", ""):
+        raise SourceError(WEB_PAGE, unusable=True)
+    return Link(url=url, version=" ".join(headers.get(key, "") for key in ("ETag", "Last-Modified", "Content-Length")))
+
+
+@contextmanager
+def _answer(url: str, limits: Limits) -> Iterator["Response"]:
+    """Yield the answer of a site, its body not yet read."""
+    import requests
     from urllib3 import Retry
 
     again = Retry(limits.retries, backoff_factor=0.5, status_forcelist=BUSY, retry_after_max=limits.longest_wait)
@@ -94,15 +153,11 @@ def _web(url: str, limits: Limits) -> Link:
         with requests.Session() as session:
             for scheme in WEB:
                 session.mount(scheme, requests.adapters.HTTPAdapter(max_retries=again))
-            # Not HEAD, which some servers refuse; the body is not read.
             with session.get(url, headers=HEADERS, stream=True, timeout=timeout) as response:
                 response.raise_for_status()
-                headers = response.headers
+                yield response
     except requests.RequestException as error:
         raise _failure(error) from None
-    if "html" in headers.get("Content-Type", ""):
-        raise SourceError(WEB_PAGE, unusable=True)
-    return Link(url=url, version=" ".join(headers.get(key, "") for key in ("ETag", "Last-Modified", "Content-Length")))
 
 
 def transfer(link: Link, path: Path, *, size: int | None, limits: Limits, on_progress: OnProgress) -> None:

@@ -30,7 +30,7 @@ JPEG_QUALITY = 95
 _JPEG = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
 _WEBP_LOSSLESS = 101  # OpenCV's value for it
 _TIFF = (".tif", ".tiff")
-_WRITTEN: dict[str, list[int]] = {  # ending: OpenCV's options; every other format that it writes loses much more
+WRITTEN: dict[str, list[int]] = {  # ending: OpenCV's options; every other format that it writes loses much more
     **dict.fromkeys((".jpg", ".jpeg", ".jpe"), _JPEG),
     ".png": [],
     ".webp": [cv2.IMWRITE_WEBP_QUALITY, _WEBP_LOSSLESS],
@@ -81,22 +81,24 @@ def decode_picture(
     header = read_header(content, where, most_pixels=most_pixels)
     unchanged = None
     if header.pixels is None or header.pixels.transparent:
-        unchanged = _imdecode(content, where, cv2.IMREAD_UNCHANGED)
-    kind = header.pixels or _pixels_of(unchanged)
+        unchanged = imdecode(content, where, cv2.IMREAD_UNCHANGED)
+    kind = header.pixels or pixels_of(unchanged)
     opaque = kind.transparent and unchanged is not None and _is_opaque(unchanged)
     _require_convertible(kind, where, opaque, convert)
     deep = kind.bits > 8  # not IMREAD_COLOR_RGB: OpenCV 5.0 mixes up the channels of a TIFF of 16 bits
-    image = _imdecode(content, where, cv2.IMREAD_COLOR_BGR | cv2.IMREAD_ANYDEPTH if deep else cv2.IMREAD_COLOR_RGB)
+    image = imdecode(content, where, cv2.IMREAD_COLOR_BGR | cv2.IMREAD_ANYDEPTH if deep else cv2.IMREAD_COLOR_RGB)
     if deep:
         image = image[..., ::-1]
     if kind.transparent and not opaque and unchanged is not None and unchanged.ndim == 3:
         image = _on_white(unchanged)
-    image = _upright(image, header.turned)
+    image = turned_upright(image, header.orientation if header.format == "AVIF" else 1)  # OpenCV did others
     if image.dtype == np.uint16:
         image = ((image.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
     shown = str(kind).replace("transparency", "an opaque alpha channel") if opaque else str(kind)
     converted = "" if kind == RGB else shown
-    return DecodedImage(np.ascontiguousarray(image, dtype=np.uint8), _usable(header.profile), header.exif, converted)
+    return DecodedImage(
+        np.ascontiguousarray(image, dtype=np.uint8), usable_profile(header.profile), header.exif, converted
+    )
 
 
 def read_picture(path: Path, *, convert: Collection[Conversion] | None = None) -> DecodedImage:
@@ -127,6 +129,15 @@ def encode_png(image: Image, *, compression: int = 3, profile: bytes = b"", exif
     return _encode(image, ".png", [cv2.IMWRITE_PNG_COMPRESSION, compression], profile, exif)
 
 
+def encode_jpeg(image: Image, *, profile: bytes = b"", exif: bytes = b"") -> bytes:
+    """Encode as JPEG of quality 95, with all of its colour.
+
+    Raises:
+        DataError: a side is longer than 65500 pixels.
+    """
+    return _encode(image, ".jpg", _JPEG, profile, exif)
+
+
 def encode_webp(image: Image, *, quality: int | None = None) -> bytes:
     """Encode as WebP, losslessly or with a quality from 1 (small) to 100.
 
@@ -144,9 +155,9 @@ def require_writable(path: Path, *, profile: bytes = b"") -> None:
             not exist.
     """
     ending = path.suffix.lower()
-    if ending not in _WRITTEN and ending and cv2.haveImageWriter(f"x{ending}"):
+    if ending not in WRITTEN and ending and cv2.haveImageWriter(f"x{ending}"):
         raise DataError(f"{path}: {ending!r} cannot hold the picture's colours: use .png or .jpg")
-    if ending not in _WRITTEN or not cv2.haveImageWriter(f"x{ending}"):
+    if ending not in WRITTEN or not cv2.haveImageWriter(f"x{ending}"):
         raise DataError(f"{path}: no image format has the ending {path.suffix!r}: use .png or .jpg")
     if profile and ending not in _WITH_PROFILE:
         raise DataError(f"{path}: {ending!r} cannot hold the picture's colour profile: use .png, .tif or .jpg")
@@ -156,9 +167,7 @@ def require_writable(path: Path, *, profile: bytes = b"") -> None:
 
 def loss(path: Path) -> str:
     """Say how the format of an output changes the pixels; nothing if it does not."""
-    return (
-        f"as JPEG of quality {JPEG_QUALITY}: lossy, .png is not" if _WRITTEN.get(path.suffix.lower()) is _JPEG else ""
-    )
+    return f"as JPEG of quality {JPEG_QUALITY}: lossy, .png is not" if WRITTEN.get(path.suffix.lower()) is _JPEG else ""
 
 
 def write_image(path: Path, image: Image, *, profile: bytes = b"", exif: bytes = b"") -> None:
@@ -171,7 +180,7 @@ def write_image(path: Path, image: Image, *, profile: bytes = b"", exif: bytes =
         path.parent.mkdir(parents=True, exist_ok=True)
         require_writable(path, profile=profile)
         ending = path.suffix.lower()
-        write_atomically(path, _encode(image, ending, _WRITTEN[ending], profile, exif))
+        write_atomically(path, _encode(image, ending, WRITTEN[ending], profile, exif))
     except OSError as error:
         raise DataError(f"{path} cannot be written ({error.strerror})") from None
 
@@ -195,7 +204,7 @@ def _encode(image: Image, suffix: str, flags: list[int], profile: bytes = b"", e
     return content.tobytes()
 
 
-def _imdecode(content: bytes, where: str, flags: int) -> npt.NDArray[Any]:
+def imdecode(content: bytes, where: str, flags: int) -> npt.NDArray[Any]:
     """Decode.
 
     Raises:
@@ -237,24 +246,24 @@ def _listening() -> Iterator[list[bytes]]:
             said.append(file.read())
 
 
-def _usable(profile: bytes) -> bytes:
-    """Return the profile if it is one of RGB colours and libpng, the strictest, takes it; else nothing."""
-    if profile[16:20] != b"RGB ":
+def usable_profile(profile: bytes, *, grey: bool = False) -> bytes:
+    """Return the profile if it is one of these colours and libpng, the strictest, takes it; else nothing."""
+    if profile[16:20] != (b"GRAY" if grey else b"RGB "):
         return b""
-    pixel, kind = np.zeros((1, 1, 3), np.uint8), [cv2.IMAGE_METADATA_ICCP]
+    pixel, kind = np.zeros((1, 1, 1 if grey else 3), np.uint8), [cv2.IMAGE_METADATA_ICCP]
     with _listening():
         done, _ = cv2.imencodeWithMetadata(".png", pixel, kind, [np.frombuffer(profile, np.uint8)])
     return profile if done else b""
 
 
-def _pixels_of(decoded: npt.NDArray[Any] | None) -> Pixels:
+def pixels_of(decoded: npt.NDArray[Any] | None) -> Pixels:
     """The kind of pixels of a format whose header is not read, decoded without conversion."""
     assert decoded is not None  # noqa: S101
     channels = 1 if decoded.ndim == 2 else decoded.shape[2]
     return Pixels("grey" if channels < 3 else "RGB", 8 * decoded.itemsize, channels in (2, 4))
 
 
-def _upright(image: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
+def turned_upright(image: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
     """Undo an orientation as EXIF numbers it."""
     if orientation > 4:
         image = image.transpose(1, 0, 2)

@@ -9,14 +9,18 @@ from typing import NamedTuple
 
 import PIL.Image
 
+from banet.data.images.exif import orientation_of, upright
 from banet.errors import DataError
 
 MOST_PIXELS = 178_956_970  # of any picture: where Pillow stops; OpenCV alone would try 1,073,741,824
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "AVIF", "JPEG2000", "BMP", "PPM", "SUN")
-ORIENTATION = 0x0112  # EXIF: how a viewer turns the picture
 PAGE_KIND = 0x00FE  # TIFF: bits 1 for a thumbnail, 4 for a mask
 DEFLATE = 8, 32946  # TIFF: numbers of the compression
 PNG = b"\x89PNG\r\n\x1a\n"
+
+
+class TooLargeError(DataError):
+    """A picture has more pixels than are taken."""
 
 
 class Pixels(NamedTuple):
@@ -37,7 +41,8 @@ class ImageHeader(NamedTuple):
     pixels: Pixels | None = None  # None if only decoding tells
     profile: bytes = b""  # the ICC profile of its colours
     exif: bytes = b""  # for a picture whose pixels are upright
-    turned: int = 1  # the orientation that OpenCV does not undo
+    orientation: int = 1  # how the pixels of the file are turned, as EXIF numbers it; of a TIFF OpenCV knows it
+    format: str = ""  # Pillow's name of it
 
 
 _KINDS = {  # Pillow's modes of which OpenCV would make RGB or grey without a word
@@ -60,27 +65,28 @@ def read_header(content: bytes, where: str, *, most_pixels: int = MOST_PIXELS) -
         with warnings.catch_warnings(action="ignore"):  # Pillow's, of large or odd files
             opened = PIL.Image.open(io.BytesIO(content), formats=FORMATS)
             width, height = opened.size
-            profile, exif = opened.info.get("icc_profile") or b"", PIL.Image.Exif()
-            if opened.format != "TIFF":  # there it is mixed with how the pixels are stored
-                exif.load(opened.info.get("exif", b""))  # getexif() would decode a PNG
+            profile = opened.info.get("icc_profile") or b""
+            exif = (opened.info.get("exif") or b"").removeprefix(b"Exif\0\0")  # getexif() would decode a PNG
             intact = opened.format != "TIFF" or _strips_hold(opened, content)
             frames = 1 if width * height > most_pixels else _frames(opened)
     except PIL.Image.DecompressionBombError as error:
         found = "".join(re.findall(r"\((\d+) pixels\)", str(error)))
-        raise DataError(f"{where} has {found} pixels, {too_large}") from None
+        raise TooLargeError(f"{where} has {found} pixels, {too_large}") from None
     except Exception:  # whatever a damaged or unknown header makes Pillow raise
         return ImageHeader(_pixels(content))
     if not intact:
         raise DataError(damaged(where))
     if width * height > most_pixels:
-        raise DataError(f"{where} is {height}x{width} (height x width), {too_large}")
+        raise TooLargeError(f"{where} is {height}x{width} (height x width), {too_large}")
     if frames > 1:
         raise DataError(f"{where} holds {frames} frames or pages: save them as single pictures, and give those")
-    turned = exif.get(ORIENTATION, 1) if opened.format == "AVIF" else 1
-    if ORIENTATION in exif:
-        exif[ORIENTATION] = 1
-    kept = exif.tobytes().removeprefix(b"Exif\0\0") if exif else b""
-    return ImageHeader(_pixels(content) or _KINDS.get(opened.mode), profile, kept, turned)
+    return ImageHeader(
+        pixels=_pixels(content) or _KINDS.get(opened.mode),
+        profile=profile,
+        exif=upright(exif),
+        orientation=orientation_of(exif),
+        format=opened.format or "",
+    )
 
 
 def damaged(where: str) -> str:

@@ -105,33 +105,45 @@ def read_video(path: Path) -> Iterator[TimedFrame]:
     """
     from av.video.reformatter import VideoReformatter
 
-    with _opened(path) as container:
-        stream = _shown_stream(container, path)
-        damage, convert = _Damage(), VideoReformatter()  # the latter keeps its tables, which take seconds for HDR
-        torn = ""
-        for decoded in _decoded(container, stream):
-            damage.hear(decoded)
-            torn = "packets are missing in it, or recordings are joined" if decoded.torn else torn
-            for frame in decoded.frames:
-                if damage.spares(frame):
-                    seconds = None if frame.pts is None else frame.time
-                    yield TimedFrame(image=_upright_rgb(frame, convert), seconds=seconds, remark=torn or remark(frame))
-                    torn = ""
-        damage.require_none(path, _beyond_the_end(container, stream, path))
+    convert = VideoReformatter()  # keeps its tables, which take seconds for HDR
+    with open_video(path) as container:
+        for frame, torn in read_frames(container, shown_stream(container, path), path):
+            seconds = None if frame.pts is None else frame.time
+            yield TimedFrame(image=_upright_rgb(frame, convert), seconds=seconds, remark=torn or remark(frame))
 
 
-def _opened(path: Path) -> "InputContainer":
+def read_frames(
+    container: "InputContainer", stream: "VideoStream", path: Path
+) -> "Iterator[tuple[av.VideoFrame, str]]":
+    """Decode a stream to its last frame, as players show it; what precedes a frame that is torn comes with it.
+
+    Raises:
+        DataError: it is damaged; once all frames were counted.
+    """
+    damage, torn = _Damage(), ""
+    for decoded in _decoded(container, stream):
+        damage.hear(decoded)
+        torn = "packets are missing in it, or recordings are joined" if decoded.torn else torn
+        for frame in decoded.frames:
+            if damage.spares(frame):
+                yield frame, torn
+                torn = ""
+    damage.require_none(path, beyond_the_end(container, stream, path))
+
+
+def open_video(path: Path) -> "InputContainer":
+    """Open a video; raise DataError if it is none."""
     import av
 
     try:
-        with _reports() as lines:
+        with ffmpeg_errors() as lines:
             return av.open(f"file:{path}", options={"protocol_whitelist": "file"})  # a playlist stays local
     except av.FFmpegError as error:
-        fault = _fault(lines) or error.strerror
+        fault = first_error(lines) or error.strerror
         raise DataError(f"{path} is no video, or a damaged one ({fault}): copy it again, or save it as .mp4") from None
 
 
-def _shown_stream(container: "InputContainer", path: Path) -> "VideoStream":
+def shown_stream(container: "InputContainer", path: Path) -> "VideoStream":
     """Choose the stream that players show, and leave out the others."""
     from av.stream import Discard, Disposition
     from av.video.stream import VideoStream
@@ -159,14 +171,14 @@ def _decoded(container: "InputContainer", stream: "VideoStream") -> Iterator[_De
     ended = False
     while not ended:
         frames, error = [], ""
-        with _reports() as lines:
+        with ffmpeg_errors() as lines:
             try:
                 packet = None
                 packet = next(packets, None)
                 frames = packet.decode() if packet is not None else []
             except av.FFmpegError as failure:
                 error = failure.strerror or "no frame"
-        fault = _fault(lines) or error
+        fault = first_error(lines) or error
         ended = packet is None  # the demuxer gives nothing after its own errors either
         if packet is None:
             yield _Decoded(frames, fault)
@@ -177,7 +189,7 @@ def _decoded(container: "InputContainer", stream: "VideoStream") -> Iterator[_De
             yield _Decoded(frames, fault, bool(error), next(times), packet.is_keyframe, torn and joined)
 
 
-def _beyond_the_end(container: "InputContainer", stream: "VideoStream", path: Path) -> int:
+def beyond_the_end(container: "InputContainer", stream: "VideoStream", path: Path) -> int:
     """Count frames whose data lie beyond the file's end, by the index of an .mp4 or .mov: the demuxer just stops."""
     size = path.stat().st_size
     indexed = stream.index_entries if "mp4" in container.format.name else ()
@@ -185,7 +197,7 @@ def _beyond_the_end(container: "InputContainer", stream: "VideoStream", path: Pa
 
 
 @contextmanager
-def _reports() -> "Iterator[list[tuple[int, str, str]]]":
+def ffmpeg_errors() -> "Iterator[list[tuple[int, str, str]]]":
     """Collect FFmpeg's messages about errors instead of printing them."""
     from av import logging
 
@@ -200,7 +212,8 @@ def _reports() -> "Iterator[list[tuple[int, str, str]]]":
         logging.set_skip_repeated(skips)
 
 
-def _fault(lines: list[tuple[int, str, str]]) -> str:
+def first_error(lines: list[tuple[int, str, str]]) -> str:
+    """Choose the first message that is about pixels; empty if there is none."""
     return next((text.strip() for _, _, text in lines if not HARMLESS.search(text)), "")
 
 

@@ -17,6 +17,7 @@ from banet.data.archives.open import open_archive
 from banet.data.archives.tar import TarArchive
 from banet.data.images.codec import decode_picture
 from banet.data.names import SHARP, TEST, Conversion
+from banet.data.sharding.judgement import Measured, measure, sample
 from banet.data.sharding.writer import ROWS_PER_SHARD, ShardWriter, WrittenShard, shard_name, write_shard
 from banet.data.shards.pixels import Storage
 from banet.data.shards.reader import Pair
@@ -40,6 +41,7 @@ class ShardJob:
     archive: Path | None  # None if the pairs bring their contents
     pairs: Chunk
     with_ssim: set[str]  # keys of the pairs whose SSIM is computed
+    aligned: set[str]  # keys of the pairs whose images are aligned
     out: Path  # the shard
     variants: tuple[str, ...]
     storage: Storage
@@ -54,6 +56,7 @@ class ShardResult:
     unread: list[str]  # problems with members that the archive could not give
     refused: list[str]  # problems with members that are not images of a benchmark
     converted: Counter[str]  # number of images by what they were, if not 8-bit RGB
+    measured: list[Measured]  # for the checks of the data
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,6 +73,7 @@ class ShardPlan:
     def jobs(self) -> Iterator[ShardJob]:
         """Yield the jobs in order, each made on demand."""
         with_ssim = _evenly_spaced(self.pairs)
+        aligned = sample((pair.split, pair.key) for pair in self.pairs)
         sequential = isinstance(self.archive, TarArchive)
         for chunk in self._chunks(sequential=sequential):
             split = chunk[0][0].split
@@ -77,6 +81,7 @@ class ShardPlan:
                 archive=None if sequential else self.archive.path.absolute(),
                 pairs=chunk,
                 with_ssim=with_ssim.intersection(pair.key for pair, _ in chunk),
+                aligned=aligned.intersection(pair.key for pair, _ in chunk),
                 out=self.writer.folder.absolute() / shard_name(split, self.numbers[split]),
                 variants=self.writer.variants,
                 storage=self.writer.storage,
@@ -110,13 +115,20 @@ def make_shard(job: ShardJob) -> ShardResult:
     unread: list[str] = []
     refused: list[str] = []
     converted: Counter[str] = Counter()
+    measured: list[Measured] = []
     read: Iterable[tuple[PairFiles, Contents]] = job.pairs
     if job.archive is not None:
         archive = _opened(job.archive, job.archive.stat().st_mtime_ns)
         read = archive.read_pairs([pair for pair, _ in job.pairs], unread)
-    pairs = _decoded(job, read, refused, converted)
+    pairs = _measured(job, _decoded(job, read, refused, converted), measured)
     shard = write_shard(job.out, pairs, job.variants, job.storage, with_ssim=job.with_ssim)
-    return ShardResult(shard, unread, refused, converted)
+    return ShardResult(shard, unread, refused, converted, measured)
+
+
+def _measured(job: ShardJob, pairs: Iterable[Pair], measured: list[Measured]) -> Iterator[Pair]:
+    for pair in pairs:
+        measured.append(measure(pair, job.variants[0], align=pair.key in job.aligned))
+        yield pair
 
 
 def _decoded(

@@ -1,16 +1,17 @@
 """Everything that the page and the tables of a report show, as data."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from banet.analysis.published import PublishedTable
+from banet.data.data_checks import DataChecks
 from banet.model.network_config import BANetConfig
 from banet.scoring.methods import Method
 from banet.tracking.registry import RegisteredModel
 from banet.tracking.runs import RunScores
 from pipelines.report.data.image_rows import ImageRow
 from pipelines.report.data.other_methods import OtherMethod
-from pipelines.report.data.published import PublishedTable
 from pipelines.stages.evaluation_report import EvaluationReport
 from pipelines.stages.stage_results import Promotion, TrainingReport
 
@@ -33,6 +34,7 @@ class BenchmarkInputs:
     images: tuple[ImageRow, ...]  # every image that was scored
     others: tuple[OtherMethod, ...]  # methods scored on the same data, by mean PSNR, the best last
     left_out: tuple[Method, ...]  # methods scored on other data
+    checks: DataChecks | None = None  # of its data; None if its shards were made by an older version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,7 @@ class ReportInputs:
     benchmarks: tuple[BenchmarkInputs, ...]  # the first is the headline
     published: Mapping[int, PublishedTable]  # the paper's tables by their number
     runs: tuple[RunScores, ...]  # all training runs in MLflow
+    lineage: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)  # of the champion, by section
 
     @property
     def label(self) -> str:

@@ -4,6 +4,8 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from banet.analysis.published import read_published
+from banet.data.data_checks import read_checks
 from banet.errors import DataError
 from banet.model.network_config import BANetConfig
 from banet.scoring.methods import METHODS, read_methods
@@ -12,7 +14,6 @@ from banet.tracking.runs import RunScores
 from pipelines.report.data.image_rows import read_images
 from pipelines.report.data.inputs import BenchmarkInputs, LogRow, ReportInputs
 from pipelines.report.data.other_methods import other_method
-from pipelines.report.data.published import read_published
 from pipelines.report.tables.ablation import ABLATIONS
 from pipelines.report.tables.comparison import COMPARISONS
 from pipelines.stages.evaluation_report import EVALUATIONS, METRICS, EvaluationReport
@@ -26,6 +27,7 @@ def read_inputs(
     params: Mapping[str, object],
     network: BANetConfig,
     runs: Sequence[RunScores] = (),
+    lineage: Mapping[str, Sequence[tuple[str, str]]] | None = None,
     package_version: str,
     commit: str | None,
     methods: Path = METHODS,
@@ -38,6 +40,7 @@ def read_inputs(
         params: params.yaml as read.
         network: of the registered version.
         runs: of MLflow, for the ablation tables.
+        lineage: of the champion, by section.
         package_version: of banet.
         commit: that is checked out, if any.
         methods: folder with the scores of other methods' images.
@@ -55,9 +58,10 @@ def read_inputs(
         registered=registered,
         network=network,
         promotion=read_json(Promotion, reports / PROMOTION, stage="promote"),
-        benchmarks=tuple(_read_benchmark(reports / EVALUATIONS / name, registered, methods) for name in benchmarks),
+        benchmarks=tuple(_read_benchmark(reports, name, registered, methods) for name in benchmarks),
         published={number: read_published(number) for number in (*COMPARISONS, *ABLATIONS)},
         runs=tuple(runs),
+        lineage=lineage or {},
     )
 
 
@@ -84,8 +88,9 @@ def _log_row(line: Mapping[str, str | None]) -> LogRow:
     )
 
 
-def _read_benchmark(folder: Path, registered: RegisteredModel, methods: Path) -> BenchmarkInputs:
-    path, stage = folder / METRICS, f"evaluate@{folder.name}"
+def _read_benchmark(reports: Path, name: str, registered: RegisteredModel, methods: Path) -> BenchmarkInputs:
+    folder, stage = reports / EVALUATIONS / name, f"evaluate@{name}"
+    path = folder / METRICS
     evaluation = read_json(EvaluationReport, path, stage=stage)
     if (evaluation.model, evaluation.version) != (registered.name, registered.version):
         raise DataError(
@@ -104,4 +109,5 @@ def _read_benchmark(folder: Path, registered: RegisteredModel, methods: Path) ->
         images=images,
         others=tuple(sorted(others, key=lambda other: (other.means.psnr, other.name))),
         left_out=left_out,
+        checks=read_checks(reports, name),
     )

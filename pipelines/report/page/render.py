@@ -15,6 +15,7 @@ from pipelines.report.page.benchmark_sections import benchmark_sections
 from pipelines.report.page.embedded_pictures import WEBP_QUALITY
 from pipelines.report.page.examples import Scene
 from pipelines.report.tables.all_tables import paper_tables
+from pipelines.report.tables.checks_table import checks_table
 from pipelines.report.tables.formats import decibels, gain
 from pipelines.report.tables.results import results_table, strata_table, worst_table
 
@@ -48,6 +49,7 @@ def render_page(inputs: ReportInputs) -> str:
         results_table=results_table,
         strata_table=strata_table,
         worst_table=worst_table,
+        checks_table=checks_table,
         distribution_svg=distribution_svg,
         gain_svg=gain_svg,
         quality=WEBP_QUALITY,

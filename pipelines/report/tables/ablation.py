@@ -4,9 +4,9 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from banet.analysis.published import PublishedRow, PublishedTable
 from banet.scoring.aggregate import score_name, score_place
 from banet.tracking.runs import RunScores
-from pipelines.report.data.published import PublishedRow, PublishedTable
 from pipelines.report.tables.comparison import PAPER, published_cell
 from pipelines.report.tables.formats import NO_VALUE, Table, TableRow
 

@@ -2,6 +2,7 @@
 
 from pipelines.report.data.inputs import ReportInputs
 from pipelines.report.tables.ablation import ABLATIONS, ablation_table
+from pipelines.report.tables.checks_table import checks_table
 from pipelines.report.tables.comparison import COMPARISONS, comparison_table
 from pipelines.report.tables.formats import Table, markdown, plain
 from pipelines.report.tables.results import results_table, strata_table, worst_table
@@ -17,6 +18,8 @@ def measured_tables(inputs: ReportInputs) -> dict[str, Table]:
         if by_stratum is not None:
             found[f"strata_{name}"] = by_stratum
         found[f"worst_{name}"] = worst_table(name, each.images)
+        if each.checks is not None:
+            found[f"checks_{name}"] = checks_table(each.checks)
     return found
 
 
@@ -35,4 +38,4 @@ def report_markdown(inputs: ReportInputs) -> str:
 def report_text(inputs: ReportInputs) -> str:
     """Results and strata as plain text with aligned columns: the content of `table.txt`."""
     tables = measured_tables(inputs).items()
-    return "\n\n".join(plain(table) for name, table in tables if not name.startswith("worst_"))
+    return "\n\n".join(plain(table) for name, table in tables if not name.startswith(("worst_", "checks_")))

@@ -6,10 +6,10 @@ from itertools import chain
 
 from banet.analysis.complexity import convolution_macs
 from banet.analysis.profile import Latency
+from banet.analysis.published import PublishedTable
 from banet.scoring.aggregate import AlignedMeans, Means
 from pipelines.report.data.inputs import ReportInputs
 from pipelines.report.data.other_methods import OtherMethod
-from pipelines.report.data.published import PublishedTable
 from pipelines.report.tables.formats import NO_VALUE, Table, TableRow, milliseconds
 from pipelines.report.tables.latency_notes import measured_time_note, published_time_note
 from pipelines.stages.evaluation_report import EvaluationReport

@@ -1,7 +1,7 @@
 """Notes on times: why the published ones cannot be times of restoring, and how those measured here were taken."""
 
 from banet.analysis.profile import Latency
-from pipelines.report.data.published import PublishedTable
+from banet.analysis.published import PublishedTable
 from pipelines.report.tables.formats import milliseconds
 
 _SCALE = 1280 * 720 / 256**2  # pixels of GoPro's frames over those that the published GMACs are counted on

@@ -1,15 +1,21 @@
 """`banet evaluate`: the scores of any weights on a benchmark, the same as scoring them image by image."""
 
+import json
 import re
+import shutil
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from banet.cli import main
+from banet.commands.tables import format_published
 from banet.data.images.codec import read_image
+from banet.data.manifest import MANIFESTS, read_benchmark
 from banet.data.shards.reader import ShardFolder, read_pairs
 from banet.errors import ServiceError
 from banet.image import Image
@@ -18,10 +24,14 @@ from banet.metrics.psnr import psnr
 from banet.model.network import BANet, with_local_strips
 from banet.model.network_config import BANetConfig
 from banet.model.weights import load_weights, save_weights
+from banet.scoring.evaluation import Scoring
+from banet.scoring.scores import AlignedScores, ImageScores, Scores
 from banet.scoring.table import read_table
 from banet.tracking.registry import register
 from banet.tracking.store import connect
 
+ROOT = Path(__file__).parents[3]
+PLUS = BANetConfig(name="banet_plus", channels=192, fusion_channels=192)
 TINY = BANetConfig(name="tiny", stem_channels=4, channels=4, modules=1, fusion_channels=2)
 MANIFEST = """
 name: tiny
@@ -87,6 +97,77 @@ def test_a_registered_versions_run_gets_means_tables_and_pictures(checkout: Path
         for pair in pairs:
             picture = read_image(folder / "samples" / f"{pair.key}_restored.png")
             assert np.array_equal(picture, restoring(network, pair.images["blur"]))
+
+
+@pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ((), r"^here: PSNR \S+ dB, SSIM matlab3d \S+, over 8 of 1111 .*; published for BANet: 32.54 dB, 0.957 \("),
+        (("--sub-images",), None),
+    ],
+)
+def test_a_network_of_the_papers_is_shown_beside_the_published_scores(
+    checkout: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], line: str | None
+) -> None:
+    """A tiny one in the place of BANet: the names and the whole configuration decide."""
+    for folder in ("data/published", "data/benchmarks"):
+        shutil.copytree(ROOT / folder, checkout / folder, dirs_exist_ok=True)
+    (checkout / "conf/model").mkdir(parents=True)
+    config = replace(TINY, name="banet")
+    (checkout / "conf/model/banet.yaml").write_text(yaml.safe_dump(asdict(config) | {"kernels": [1, 3, 5, 7]}))
+    save_weights(BANet(config), checkout / "weights")
+    assert main(["evaluate", "weights", "gopro", "--shards", "data/shards/tiny", *options]) == 0
+    found = re.search("^here: .*", capsys.readouterr().out, re.MULTILINE)
+    assert (found is None) == (line is None)
+    assert line is None or (found is not None and re.match(line, found[0]))
+
+
+def rows(aligned: bool) -> list[ImageScores]:
+    realblur = AlignedScores(psnr=31.5, ssim=0.9, aligned=True, opencv="5") if aligned else None
+    scores = Scores(psnr=30.0, ssim_matlab3d=0.95, ssim_channel=0.9)
+    return [
+        ImageScores(
+            key="a/1",
+            sequence="a",
+            stratum=None,
+            variant="blur",
+            blurred=None,
+            restored=scores,
+            realblur=realblur,
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "registered", "config", "expected"),
+    [
+        ("gopro", None, BANetConfig(), "here: PSNR 30.00 dB, .* for BANet: 32.54 dB, 0.957 .*Table 1: GoPro test set"),
+        ("gopro", "banet-gopro", PLUS, "published for BANet+: 33.03 dB"),
+        ("gopro", "banet-mine", PLUS, None),
+        ("gopro", None, replace(PLUS, modules=9), None),
+        ("gopro", None, replace(PLUS, name="imported"), None),
+        ("hide", "banet-gopro", BANetConfig(), "published for BANet: 30.16 dB, 0.930"),
+        ("realblur_r", "banet-realblur_r", PLUS, "here: PSNR aligned 31.50 dB, SSIM aligned 0.9000.* 39.90 dB, 0.972"),
+        ("realblur_j", "banet-gopro", BANetConfig(), None),
+        ("mini", None, BANetConfig(), None),
+    ],
+)
+def test_only_what_the_paper_reports_of_the_same_network_and_training_is_shown(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    benchmark: str,
+    registered: str | None,
+    config: BANetConfig,
+    expected: str | None,
+) -> None:
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "config.json").write_text(json.dumps(asdict(config)))
+    manifest = read_benchmark(MANIFESTS, benchmark)
+    scoring = Scoring(weights=tmp_path, shards=tmp_path, benchmark=manifest, variants=manifest.variants[:1])
+    line = format_published(scoring, rows(benchmark.startswith("realblur")), registered)
+    assert (line is None) == (expected is None)
+    assert expected is None or (line is not None and re.search(expected.replace("+", r"\+"), line))
 
 
 @pytest.mark.filterwarnings("ignore:.*:DeprecationWarning", "ignore:The ``noload`` loader strategy")

@@ -150,6 +150,8 @@ SOURCES = [
     "https://example.org/a.zip",
     "http://example.org:8008/webdav/a.zip?dl=1",
     "gdrive:1y4wvPdOG3mojpFCHTqLgriexhbjoWVkK",
+    "gdrive-folder:1sZokl0e1NIbQE9DF5d4q75nYTcX7nHvk/GoPro 2/*.zip",
+    "gdrive-folder:0B1M5aNe46QPlflAtXzR2Rzhw?resourcekey=0-MBS_f0fXHrFCK2/a.zip",
     "hf:datasets/snah/GOPRO_Large/GOPRO_Large.zip",
     "/data/a.zip",
     "archives/a.zip",
@@ -159,7 +161,7 @@ SOURCES = [
 
 def test_sources_are_told_apart_and_keep_their_order() -> None:
     archive = ArchiveSource(name="a.zip", sources=tuple(SOURCES))
-    assert archive.addresses == tuple(SOURCES[:4])
+    assert archive.addresses == tuple(SOURCES[:6])
     assert archive.paths == (Path("/data/a.zip"), Path("archives/a.zip"))
 
 
@@ -175,15 +177,17 @@ def test_sources_are_told_apart_and_keep_their_order() -> None:
         ("sources", ["https://"], "unknown source"),
         ("sources", ["gdrive:"], "unknown source"),
         ("sources", ["gdrive:https://drive.google.com/x"], "unknown source"),
+        ("sources", ["gdrive-folder:1sZokl0e1NIbQE9DF"], "unknown source"),
+        ("sources", ["gdrive-folder:1sZokl0e1NIbQE9DF?key=0-a/a.zip"], "unknown source"),
         ("sources", ["hf:snah/GOPRO_Large/a.zip"], "unknown source"),
         ("sources", ["hf:datasets/snah/GOPRO_Large"], "unknown source"),
         ("sources", ["synthesis:now"], "unknown source"),
         ("sources", [""], "unknown source"),
         ("sources", [], "a.zip needs at least one source"),
         ("sources", "https://example.org/a.zip", "sources must be a list"),
-        ("name", "../a.zip", "name must be a file name ending in .zip, .tar.gz, .tgz, got '../a.zip'"),
+        ("name", "../a.zip", "name must be a file name, got '../a.zip'"),
         ("name", ".a.zip", "name must be a file name"),
-        ("name", "a.rar", "name must be a file name"),
+        ("name", "a.rar", "name must be a file name ending in .zip, .tar.gz, .tgz, got 'a.rar'"),
         ("name", "", "name must be a file name"),
         ("bytes", 0, "bytes of a.zip must be at least 1, got 0"),
         ("bytes", "9.5 GB", "bytes must be a whole number"),

@@ -72,7 +72,7 @@ def test_what_restore_refuses_is_refused() -> None:
     with pytest.raises(DataError, match=r"7x20 \(height x width\), the network restores from 8x8 up"):
         restore_any_size(network(), IMAGE[:7, :20])
     with pytest.raises(DataError, match="16 bit"):
-        restore_any_size(network(), IMAGE.astype(np.uint16))
+        restore_any_size(network(), IMAGE.astype(np.uint16))  # type: ignore[type-var]
 
 
 def test_memory_is_that_of_this_process_and_machine() -> None:

@@ -86,7 +86,7 @@ def test_the_first_fetch_pins_what_comes_and_links_it(
     assert (tmp_path / "raw/a.zip").samefile(store.downloads / "a.zip")
     pin = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest(), "source": f"{mirror.url}/a.zip"}
     assert yaml.safe_load(store.lock.read_text()) == {"a.zip": pin}
-    assert store.lock.read_text().startswith("# Archives as they were first fetched")
+    assert store.lock.read_text().startswith("# Files as they were first fetched")
 
 
 def test_a_second_fetch_downloads_nothing_and_leaves_the_lock_file(

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import mlflow
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -149,6 +150,14 @@ def test_evaluate_scores_what_the_registry_holds_and_report_shows_it(
     assert logged[f"{name}/blur/restored_psnr"] == pytest.approx(metrics["restored"]["psnr"])
 
     promote(own_params, candidate=model, shards=line.shards, store=store, reports=tmp_path)
+    version = store.client().get_model_version(model.name, str(model.version))
+    found = Path(mlflow.artifacts.download_artifacts(artifact_uri=version.source, tracking_uri=store.uri))
+    card = (found / "MODEL_CARD.md").read_text()
+    for fact in (model.digest, metrics["worst"][0]["key"], f"{metrics['restored']['psnr']:.2f}", "| long ", "Speed: "):
+        assert fact in card
+    assert version.description == card.partition("\n## Origin\n")[0]
+    assert "is the first champion" in card
+    assert "MODEL_CARD.md" in {file.path for file in store.client().list_artifacts(model.run_id)}
     curve = "step,loss,lr,validation_psnr\n1,0.1,0.001,\n2,0.05,0.001,21.5\n"
     (tmp_path / "training.csv").write_text(curve)
     trained = {"steps": 2, "best_step": 2, "validation_psnr": 21.5, "blurred_validation_psnr": 21.0, "parameters": 9}

@@ -26,7 +26,7 @@ def test_pins_are_kept_and_do_not_move(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("[1]", "must map archives"), ("a.zip: 3", "a.zip must be a mapping"), ("a.zip: {bytes: 1}", "is missing")],
+    [("[1]", "must map files"), ("a.zip: 3", "a.zip must be a mapping"), ("a.zip: {bytes: 1}", "is missing")],
 )
 def test_a_damaged_lock_file_is_one_line(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "archives.lock").write_text(text)

@@ -57,6 +57,7 @@ class Site:
     asked: list[str | None] = field(default_factory=list)  # Range of each request
     tokens: list[str | None] = field(default_factory=list)  # Authorization of each request
     sent: list[int] = field(default_factory=list)  # bytes of each answer
+    queries: list[str] = field(default_factory=list)  # of each request
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -72,6 +73,7 @@ class Handler(BaseHTTPRequestHandler):
         site.asked.append(wanted)
         site.tokens.append(self.headers.get("Authorization"))
         site.sent.append(0)
+        site.queries.append(urlsplit(self.path).query)
         headers, body, status = {"Content-Type": "application/zip"} | site.marks, site.content, 200
         fresh = self.headers.get("If-Range") in (None, *site.marks.values())
         if wanted and site.ranges and fresh and answer.body is None:
@@ -536,12 +538,12 @@ def test_importing_the_room_takes_no_http_library_along() -> None:
 
 @pytest.fixture
 def drive(server: Server, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Google Drive's host is this server's."""
+    """Google Drive's hosts are this server's."""
     own, send = f"http://127.0.0.1:{server.server_port}", requests.Session.send
 
     def send_to_loopback(session: requests.Session, request: requests.PreparedRequest, **options: Any) -> Any:  # noqa: ANN401
         assert request.url is not None
-        request.url = request.url.replace("https://drive.google.com", own)
+        request.url = re.sub(r"https://drive\.(usercontent\.)?google\.com", own, request.url)
         return send(session, request, **options)
 
     monkeypatch.setattr(requests.Session, "send", send_to_loopback)
@@ -591,6 +593,93 @@ def test_google_drives_quota_is_said(server: Server, fetching: Fetching, drive: 
     said = fetching.fails(drive, error=ServiceError)
     assert f"{drive}: Google Drive" in said
     assert "(Too many users have viewed this file recently)" in said
+
+
+def folder_page(*entries: str) -> Answer:
+    """The page of a folder on Google Drive: names that end in / are folders, `name?key` has a resource key."""
+    links = []
+    for i, entry in enumerate(entries):
+        name, _, key = entry.partition("?")
+        kind = "drive/folders/" if name.endswith("/") else "file/d/"
+        end = "" if name.endswith("/") else "/view"
+        query = f"?usp=drive_web&amp;resourcekey={key}" if key else ""
+        href = f"https://drive.google.com/{kind}{i}234567890{end}{query}"
+        title = f'<div class="flip-entry-title">{name.removesuffix("/")}</div>'
+        links.append(f'<div class="flip-entry"><a href="{href}" target="_blank"><img src="x">{title}</a></div>')
+    body = f"<html><head><title>T</title></head><body>{''.join(links)}</body></html>"
+    return Answer(body=body.encode(), headers={"Content-Type": "text/html; charset=utf-8"})
+
+
+IN_FOLDER = "gdrive-folder:0987654321?resourcekey=0-top"
+
+
+@pytest.mark.parametrize("key", ["", "?0-file"])
+def test_a_file_in_a_drive_folder_is_found_by_its_name_and_resumed(
+    server: Server, fetching: Fetching, drive: str, key: str
+) -> None:
+    _, folder = server.add("embeddedfolderview", b"", folder_page("b.zip", f"a.zip{key}", "more/"), marks={})
+    site = drive_page(server, ZIP, *[Answer()] * bool(key), Answer(cut=CUT), Answer(status=503))
+    fetching.fails(f"{IN_FOLDER}/a.zip", error=ServiceError)
+    site.answers = []
+    assert fetching.gets(f"{IN_FOLDER}/a.zip").source == f"{IN_FOLDER}/a.zip"
+    assert site.asked[-1] == f"bytes={HALF}-"
+    assert set(folder.queries) == {"id=0987654321&resourcekey=0-top"}
+    if key:  # with its key, the file itself is asked for, past Drive's page
+        assert set(site.queries) == {"id=1234567890&export=download&confirm=t&resourcekey=0-file"}
+
+
+def test_a_page_in_place_of_a_file_with_a_key_is_said(server: Server, fetching: Fetching, drive: str) -> None:
+    server.add("embeddedfolderview", b"", folder_page("a.zip?0-file"), marks={})
+    server.add("download", b"", Answer(body=PAGE, headers={"Content-Type": "text/html"}), marks={})
+    assert "gives a web page in place of the file" in fetching.fails(f"{IN_FOLDER}/a.zip")
+
+
+@pytest.mark.parametrize("name", ["[Bb]*/a.z*", "a.zip", "weights/a.zip"])
+def test_a_drive_folders_own_folders_are_searched_and_patterns_work(
+    server: Server, fetching: Fetching, drive: str, name: str
+) -> None:
+    pages = [folder_page("readme.txt", "weights/?0-sub"), folder_page("a.zip")]
+    if name.startswith("["):
+        pages.insert(0, folder_page("a.txt", "Beta/"))
+        pages.pop(1)
+    _, folder = server.add("embeddedfolderview", b"", *pages, marks={})
+    drive_page(server, ZIP)
+    fetching.gets(f"gdrive-folder:0987654321/{name}")
+    assert folder.queries[0] == "id=0987654321"
+    assert folder.queries[1] == "id=1234567890" + ("" if name.startswith("[") else "&resourcekey=0-sub")
+
+
+@pytest.mark.parametrize(
+    ("pages", "message"),
+    [
+        ([folder_page("b.zip", "in/"), folder_page("c.zip")], "the folder has no such file: there is b.zip, in/c.zip"),
+        ([folder_page("a.zip", "x.pth", "a.zip")], "2 files there have such a name: a.zip, a.zip"),
+        ([folder_page()], "Google Drive shows no files there: the folder is empty, not shared, or needs ?resourcekey"),
+        ([Answer(body=PAGE, headers={"Content-Type": "text/html"})], "Google Drive shows no files there"),
+        ([folder_page(*(f"{i:02}.zip" for i in range(25)))], "18.zip, 19.zip and 5 more"),
+        ([Answer(status=404)], "status 404"),
+    ],
+)
+def test_what_a_drive_folder_lacks_is_said(
+    server: Server, fetching: Fetching, drive: str, pages: list[Answer], message: str
+) -> None:
+    server.add("embeddedfolderview", b"", *pages, marks={})
+    assert message in fetching.fails(f"{IN_FOLDER}/a.zip")
+
+
+def test_a_drive_that_is_busy_or_out_of_reach_is_a_services_failure(
+    server: Server, fetching: Fetching, drive: str
+) -> None:
+    server.add("embeddedfolderview", b"", Answer(status=429), marks={})
+    assert "status 429" in fetching.fails(f"{IN_FOLDER}/a.zip", error=ServiceError)
+    server.server_close()
+    assert "the connection failed (ConnectionError)" in fetching.fails(f"{IN_FOLDER}/a.zip", error=ServiceError)
+
+
+def test_folders_that_hold_each_other_are_not_read_forever(server: Server, fetching: Fetching, drive: str) -> None:
+    _, folder = server.add("embeddedfolderview", b"", folder_page("b.zip", "in/", "out/"), marks={})
+    assert "the folder has no such file" in fetching.fails(f"{IN_FOLDER}/a.zip")
+    assert 20 < len(folder.queries) <= 50
 
 
 @pytest.fixture(params=["secret", None])

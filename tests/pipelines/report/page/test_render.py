@@ -2,9 +2,11 @@
 
 import base64
 import hashlib
+import json
 import re
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -347,3 +349,19 @@ def test_images_of_different_sizes_and_damaged_ones_are_refused(read: Read, repo
     (samples / "0_sharp.png").write_bytes((samples / "1_sharp.png").read_bytes()[:100])
     with pytest.raises(DataError, match=r"0_sharp\.png is damaged: run the evaluate stage again"):
         render_page(read())
+
+
+def test_checks_of_the_data_and_the_champions_lineage_are_sections(read: Read, reports: Path) -> None:
+    plain = render_page(read())
+    assert 'id="data"' not in plain
+    assert 'id="lineage"' not in plain
+    check = {"split": "train", "name": "blurred_psnr", "severity": "warning", "value": 50.0, "found": "median 50.00 dB"}
+    table = {"benchmark": "mini", "data_digest": "", "checks": [check | {"limits": "15 to 45"}]}
+    (reports / "checks").mkdir()
+    (reports / "checks/mini.json").write_text(json.dumps(table))
+    lineage = {"version": [("name", "banet-mini"), ("version", "3")], "code": [("commit", "missing")]}
+    page = render_page(replace(read(), lineage=lineage))
+    Tags(page)
+    for part in ("mini: checks of the data, warning", "blurred psnr", "median 50.00 dB", "<dt>commit</dt><dd>missing"):
+        assert part in page
+    assert "banet lineage banet-mini@champion" in page

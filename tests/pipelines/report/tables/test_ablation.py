@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from banet.analysis.published import PublishedTable
 from banet.scoring.aggregate import score_name, score_place
 from banet.tracking.runs import RunScores
 from pipelines.report.data.inputs import ReportInputs
-from pipelines.report.data.published import PublishedTable
 from pipelines.report.tables.ablation import ABLATIONS, ablation_table
 from pipelines.report.tables.all_tables import paper_tables
 from pipelines.report.tables.formats import Table

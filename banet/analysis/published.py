@@ -5,7 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from banet.config import read_model_config
 from banet.errors import DataError
+from banet.model.network_config import BANetConfig
+
+MODELS = Path("conf/model")
+"""Folder of the networks' configurations in a checkout."""
 
 PUBLISHED = Path("data/published")
 """Folder of the tables in a checkout."""
@@ -20,6 +25,14 @@ _CAPTIONS = {
     7: "kernels of the strip pooling, with PDC, on GoPro",
     8: "CPDC against PDC, without attention, on GoPro",
     9: "blur-aware attention against self-attention, 4 modules, on GoPro",
+}
+
+
+_SCORES = {  # benchmark: the table with scores on it, the beginning of its columns there, what was trained on
+    "gopro": (1, "", "gopro"),
+    "hide": (2, "", "gopro"),
+    "realblur_j": (3, "realblur_j_", "realblur_j"),
+    "realblur_r": (3, "realblur_r_", "realblur_r"),
 }
 
 
@@ -52,6 +65,43 @@ class PublishedTable:
     def figure(self, method: str, column: str) -> float | None:
         """What the paper prints for a method; None for a dash."""
         return next(row.figures[column] for row in self.rows if row.method == method)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedScores:
+    """What the paper reports for one network on one benchmark."""
+
+    method: str
+    psnr: float  # dB
+    ssim: float  # MATLAB's form; RealBlur's own if `aligned`
+    aligned: bool  # scored by RealBlur's protocol
+    trained_on: str  # a benchmark
+    source: str
+
+
+def published_scores(config: BANetConfig, benchmark: str) -> PublishedScores | None:
+    """What the paper reports for exactly this network; None for other networks and benchmarks, or outside a checkout.
+
+    Raises:
+        DataError: a table is damaged.
+    """
+    known = MODELS / f"{config.name}.yaml"
+    if benchmark not in _SCORES or not PUBLISHED.is_dir() or not known.is_file() or read_model_config(known) != config:
+        return None
+    number, prefix, trained_on = _SCORES[benchmark]
+    table = read_published(number)
+    for row in table.rows:
+        psnr, ssim = row.figures[f"{prefix}psnr_db"], row.figures[f"{prefix}ssim"]
+        if row.model == config.name and psnr is not None and ssim is not None:
+            return PublishedScores(
+                method=row.method,
+                psnr=psnr,
+                ssim=ssim,
+                aligned=bool(prefix),
+                trained_on=trained_on,
+                source=f"Tsai et al. 2022, Table {number}: {table.caption}",
+            )
+    return None
 
 
 def read_published(number: int, folder: Path = PUBLISHED) -> PublishedTable:

@@ -1,0 +1,1 @@
+"""Where a registered version came from, over all tools."""

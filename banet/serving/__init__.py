@@ -1,0 +1,1 @@
+"""Pictures restored over HTTP by Ray Serve."""
