@@ -140,7 +140,7 @@ def _arc(rng: np.random.Generator) -> npt.NDArray[np.complex128]:
     acceleration, change, tremble = (complex(*rng.normal(0, sigma, 2)) for sigma in (0.35, 0.5, 0.02))
     swing = np.sin(2 * np.pi * (rng.uniform(2, 4) * t + rng.random()))
     arc: npt.NDArray[np.complex128] = t + acceleration * t**2 + change * t**3 + tremble * swing
-    return arc * np.exp(2j * np.pi * rng.random())
+    return np.asarray(arc * np.exp(2j * np.pi * rng.random()))
 
 
 def _random_walk(rng: np.random.Generator) -> npt.NDArray[np.complex128]:
