@@ -26,6 +26,7 @@ PARAMETERS = {  # added up by hand from the wiring; the released networks' and T
     "banet": 17_988_547,
     "banet_plus": 40_768_131,
     "banet_mini": 240_115,
+    "laptop": 147_763,
     "net2": 10_611_267,
     "net5": 13_561_667,
     "stack4": 7_364_803,

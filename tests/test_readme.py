@@ -76,6 +76,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         patch.chdir(folder)
         save_weights(BANet(BANetConfig(stem_channels=4, channels=4, modules=1, fusion_channels=2)), folder / "weights")
+        (folder / "models").mkdir()
+        (folder / "models/candidate").symlink_to(folder / "weights")
         store = connect()
         promote(store, register(store, folder / "weights", name="banet-mini", run_id=""), reason="test")
         yield folder

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter, validators
 
 from banet.commands.options import Positive, Size
-from banet.data.custom_spec import MOST_AVERAGED, PAIRS, CustomSplit, Domain
+from banet.data.custom_spec import MOST_AVERAGED, PAIRS, CustomSplit, Domain, Motion
 from banet.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ Frames = Annotated[
     int,
     Parameter(name=("--frames", "--average"), validator=validators.Number(gte=2, lte=MOST_AVERAGED), group="Frames"),
 ]
+Longest = Annotated[float, Parameter(validator=validators.Number(gt=0, lte=1000), group="Photographs")]
 Seed = Annotated[int, Parameter(validator=validators.Number(gte=0, lt=2**64), group="Photographs")]
 
 
@@ -31,10 +32,12 @@ def synthesize(
     *,
     split: Literal["train", "test"] = "train",
     frames: Frames | None = None,
-    average_in: Annotated[Domain | None, Parameter(name=("--average-in", "--light"), group="Frames")] = None,
+    average_in: Annotated[Domain | None, Parameter(name=("--average-in", "--light"))] = None,
     pairs: Annotated[Positive | None, Parameter(group="Photographs")] = None,
     seed: Seed | None = None,
     size: Annotated[Size | None, Parameter(group="Photographs")] = None,
+    motion: Annotated[Motion | None, Parameter(group="Photographs")] = None,
+    longest: Longest | None = None,
 ) -> None:
     """Make blurred and sharp pairs of high-speed frames or of sharp photographs, in GoPro's layout.
 
@@ -42,6 +45,7 @@ def synthesize(
       banet synthesize clips pairs --frames 11
       banet synthesize video.mp4 pairs.zip --frames 7 --average-in linear
       banet synthesize photographs pairs --pairs 8 --seed 1
+      banet synthesize photographs pairs --motion arc --longest 24 --average-in encoded
 
     Args:
         source: a folder of clips (videos, folders of frames), a video, or a folder of sharp photographs.
@@ -49,39 +53,47 @@ def synthesize(
         split: which split the pairs belong to.
         frames: the blurred picture is the average of this many, the sharp one is the middle frame.
         average_in: encoded averages the levels, as GoPro's blur; linear averages light, as its blur_gamma. By default
-            encoded.
+            encoded for frames, linear for photographs.
         pairs: of each photograph and each of three lengths of blur; by default 4.
         seed: the same seed makes the same pairs; by default 0.
         size: of each picture, height x width, pixels; by default 256x256.
+        motion: walk is a restless hand, arc a steady motion, as in most blurred photographs; by default walk.
+        longest: the longest camera path, pixels; by default 60. The three lengths of blur keep their proportions.
     """
     from banet.data.images.image_files import VIDEOS
     from banet.progress import ProgressBar
 
     require_new(out)
     if frames is None:
-        _require_none("frames: add --frames N", {"--average-in": average_in})
         if source.suffix.lower() in VIDEOS:
             raise DataError(f"{source} is a video: say how many frames are averaged, --frames 11")
         where = CustomSplit(photographs=str(source), pairs=pairs or PAIRS)
     else:
-        _require_none("photographs: leave out --frames", {"--pairs": pairs, "--seed": seed, "--size": size})
+        _refuse({"--pairs": pairs, "--seed": seed, "--size": size, "--motion": motion, "--longest": longest})
         where = CustomSplit(frames=str(source), average=frames, light=average_in or "encoded")
-    plan = custom_plan(where, split, _params(seed, size))
+    params = _params(
+        longest, seed=seed, height=size and size[0], width=size and size[1], motion=motion, light=average_in
+    )
+    plan = custom_plan(where, split, params)
     with ProgressBar(str(out)) as bar:
         done = write(plan, out, on_progress=bar.to)
     print(f"{out}: {done} pairs")
 
 
-def _require_none(of: str, options: dict[str, object]) -> None:
+def _refuse(options: dict[str, object]) -> None:
     if given := [f"{name} {value}" for name, value in options.items() if value is not None]:
-        raise ConfigError(f"{given[0]} is for {of}")
+        raise ConfigError(f"{given[0]} is for photographs: leave out --frames")
 
 
-def _params(seed: int | None, size: tuple[int, int] | None) -> "SynthesisParams":
+def _params(longest: float | None, **options: object) -> "SynthesisParams":
     from banet.data.manifest import SynthesisParams
 
-    params = SynthesisParams(seed=seed or 0)
-    return params if size is None else SynthesisParams(seed=params.seed, height=size[0], width=size[1])
+    params = SynthesisParams()
+    given = {name: value for name, value in options.items() if value is not None}
+    if longest is not None:
+        scale = longest / max(span[1] for span in params.strata.values())
+        given["strata"] = {name: (span[0] * scale, span[1] * scale) for name, span in params.strata.items()}
+    return replace(params, **given)  # type: ignore[arg-type]
 
 
 def custom_plan(where: CustomSplit, split: str, params: "SynthesisParams") -> "PairPlan":

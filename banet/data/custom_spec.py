@@ -24,6 +24,8 @@ PAIRS = 4  # per photograph and stratum
 
 Domain = Literal["encoded", "linear"]
 """How frames are averaged: over encoded levels, like GoPro's `blur`, or in linear light, like its `blur_gamma`."""
+Motion = Literal["walk", "arc"]
+"""The camera's path over an exposure: a random walk, which turns back on itself, or a nearly straight arc."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from banet.data.custom_spec import CUSTOM, CustomSplit, require_splits
+from banet.data.custom_spec import CUSTOM, CustomSplit, Domain, Motion, require_splits
 from banet.data.names import BLUR, DRIVE, HUB, NOISE_FREE, WEB, Conversion, chosen, nfc
 from banet.errors import ConfigError
 from banet.parsing import parse, read_yaml
@@ -112,6 +112,8 @@ class SynthesisParams:
     strata: dict[str, tuple[float, ...]] = field(  # name: shortest and longest camera path, pixels
         default_factory=lambda: {"short": (5.0, 15.0), "medium": (15.0, 30.0), "long": (30.0, 60.0)}
     )
+    motion: Motion = "walk"  # the camera's path
+    light: Domain = "linear"  # what an exposure averages: light, or encoded levels as GoPro's `blur` does
     roll_sigma: float = 0.4  # standard deviation of the roll over an exposure, degrees
     moving_layer_share: float = 0.33  # share of the scenes with a second layer on its own path, 0 to 1
     highlight_gain: float = 4.0  # largest factor on the brightness of clipped highlights, at least 1

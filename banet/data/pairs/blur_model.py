@@ -1,7 +1,8 @@
 """A physical model of motion blur: a moving camera, an exposure in linear light, a sensor with noise.
 
 The steps follow Rim et al., ECCV 2022 (RSBlur): exact sRGB, saturated highlights, Poisson-Gaussian noise. The camera
-path is the random walk of Boracchi and Foi, IEEE TIP 2012. Light is linear float32; the sensor clips at 1.0.
+path is the random walk of Boracchi and Foi, IEEE TIP 2012, or a smooth arc. Light is linear float32; the sensor clips
+at 1.0.
 """
 
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from banet.data.custom_spec import Motion
 from banet.image import Image
 
 Light = npt.NDArray[np.float32]
@@ -72,15 +74,17 @@ def expose(image: Image, *, scale: float, highlight_gain: float) -> Light:
     return np.asarray(cv2.resize(light, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
 
 
-def camera_path(rng: np.random.Generator, *, length: float, roll_sigma: float) -> CameraPath:
-    """Draw the camera motion of one exposure: inertia, a pull to the centre, jitter, an occasional jerk.
+def camera_path(rng: np.random.Generator, *, length: float, roll_sigma: float, motion: Motion = "walk") -> CameraPath:
+    """Draw the camera motion of one exposure.
 
     Args:
         rng: source of all randomness.
         length: length of the path, pixels.
         roll_sigma: standard deviation of the change of roll over the exposure, degrees.
+        motion: "walk" has inertia, a pull to the centre, jitter and an occasional jerk: half of the paths span less
+            than 0.28 of their length. "arc" is a steady motion with some acceleration, as in exposures of 30 to 50 ms.
     """
-    walk = _random_walk(rng)
+    walk = _arc(rng) if motion == "arc" else _random_walk(rng)
     walk *= length / np.abs(np.diff(walk)).sum()
     count = max(8, int(np.ceil(length * SUBSTEPS_PER_PIXEL)) + 1)
     steps = np.linspace(0, len(walk) - 1, count)
@@ -90,20 +94,27 @@ def camera_path(rng: np.random.Generator, *, length: float, roll_sigma: float) -
     return CameraPath(shift=np.stack([position.real, position.imag], axis=1), roll=turn - turn.mean())
 
 
-def exposure(layers: list[Layer], *, margin: int) -> tuple[Light, Light]:
-    """Average the moving layers, ordered back to front, over the exposure in linear light.
+def exposure(layers: list[Layer], *, margin: int, encoded: bool = False) -> tuple[Light, Light]:
+    """Average the moving layers, ordered back to front, over the exposure.
+
+    Args:
+        layers: of one size.
+        margin: pixels cut off each side, since motion moves the border in there.
+        encoded: average sRGB levels, as GoPro's `blur` does, rather than light.
 
     Returns:
         The blurred light and the sharp light, which shows each layer at the centroid of its path (zero by
-        construction). `margin` pixels are cut off each side, since motion moves the border in there.
+        construction).
     """
     steps = max(len(layer.path.roll) for layer in layers)
     total = np.zeros_like(layers[0].light)
     for t in np.linspace(0, 1, steps):
-        total += _composite([_moved(layer, float(t)) for layer in layers])
+        light = _composite([_moved(layer, float(t)) for layer in layers])
+        total += linear_to_srgb(light) if encoded else light
     sharp = _composite([(layer.light, layer.alpha) for layer in layers])
     inner = (slice(margin, -margin or None),) * 2
-    return (total / np.float32(steps))[inner], np.clip(sharp, 0, 1)[inner]
+    blurred = total / np.float32(steps)
+    return (srgb_to_linear(blurred) if encoded else blurred)[inner], np.clip(sharp, 0, 1)[inner]
 
 
 def add_noise(light: Light, rng: np.random.Generator, *, gain: float) -> Light:
@@ -121,6 +132,15 @@ def soft_blob(rng: np.random.Generator, shape: tuple[int, int]) -> npt.NDArray[n
     mask = np.zeros(shape, dtype=np.float32)
     cv2.ellipse(mask, centre, axes, float(rng.uniform(0, 180)), 0, 360, 1.0, thickness=-1)
     return np.asarray(cv2.GaussianBlur(mask, (0, 0), 1.0), dtype=np.float32)
+
+
+def _arc(rng: np.random.Generator) -> npt.NDArray[np.complex128]:
+    # A steady motion, acceleration, its change, and a tremble of two to four periods; x real, y imaginary.
+    t = np.linspace(-0.5, 0.5, WALK_STEPS + 1)
+    acceleration, change, tremble = (complex(*rng.normal(0, sigma, 2)) for sigma in (0.35, 0.5, 0.02))
+    swing = np.sin(2 * np.pi * (rng.uniform(2, 4) * t + rng.random()))
+    arc: npt.NDArray[np.complex128] = t + acceleration * t**2 + change * t**3 + tremble * swing
+    return np.asarray(arc * np.exp(2j * np.pi * rng.random()))
 
 
 def _random_walk(rng: np.random.Generator) -> npt.NDArray[np.complex128]:

@@ -118,13 +118,15 @@ def blurred_pair(params: SynthesisParams, photograph: Image, scene: str, stratum
 
     def layer(alpha: bool) -> Layer:
         window = _window(light, (params.height, params.width), margin, rng)
-        path = camera_path(rng, length=rng.uniform(shortest, longest), roll_sigma=params.roll_sigma)
+        length = rng.uniform(shortest, longest)
+        path = camera_path(rng, length=length, roll_sigma=params.roll_sigma, motion=params.motion)
         shape = (window.shape[0], window.shape[1])
         mask = soft_blob(rng, shape) if alpha else np.ones(shape, dtype=np.float32)
         return Layer(light=window, alpha=mask, path=path)
 
     moving = rng.random() < params.moving_layer_share
-    blurred, sharp = exposure([layer(False)] + ([layer(True)] if moving else []), margin=margin)
+    layers = [layer(False)] + ([layer(True)] if moving else [])
+    blurred, sharp = exposure(layers, margin=margin, encoded=params.light == "encoded")
     gain = params.iso_gain ** rng.random()
     noisy = add_noise(blurred, rng, gain=gain)
     return {BLUR: develop(noisy), NOISE_FREE: develop(blurred), SHARP: develop(sharp)}

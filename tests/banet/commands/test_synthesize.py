@@ -3,6 +3,7 @@
 import multiprocessing
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -77,10 +78,20 @@ def test_a_video_that_fails_late_leaves_nothing(out: str, capsys: pytest.Capture
     assert not [path.name for path in Path().iterdir() if "pairs" in path.name]
 
 
-def test_photographs_become_what_the_fetch_stage_makes() -> None:
-    options = ["--size", "24x28", "--pairs", "1", "--seed", "3"]
+@pytest.mark.parametrize(
+    ("options", "changed"),
+    [
+        ([], {}),
+        (
+            ["--motion", "arc", "--longest", "12", "--average-in", "encoded"],
+            {"motion": "arc", "light": "encoded", "strata": {"short": (1, 3), "medium": (3, 6), "long": (6, 12)}},
+        ),
+    ],
+)
+def test_photographs_become_what_the_fetch_stage_makes(options: list[str], changed: dict[str, Any]) -> None:
+    options = ["--size", "24x28", "--pairs", "1", "--seed", "3", *options]
     assert main(["synthesize", "photos", "pairs.zip", *options]) == 0
-    params = SynthesisParams(seed=3, height=24, width=28)
+    params = SynthesisParams(seed=3, height=24, width=28, **changed)
     split = CustomSplit(photographs="photos", pairs=1)
     benchmark = Benchmark(
         name="pairs",
@@ -109,7 +120,8 @@ def test_photographs_become_what_the_fetch_stage_makes() -> None:
         (["clips", "out", "--frames", "1001"], '"1001" for --frames. Must be <= 1000'),
         (["photos", "out"], "photos/x.png is 60x60: reduced by 0.6 it is too small for a 256x256 picture"),
         (["photos", "out", "--pairs", "0"], '"0" for --pairs. Must be >= 1'),
-        (["photos", "out", "--average-in", "linear"], "--average-in linear is for frames: add --frames N"),
+        (["photos", "out", "--longest", "0"], '"0.0" for --longest. Must be > 0'),
+        (["clips", "out", "--frames", "2", "--motion", "arc"], "--motion arc is for photographs: leave out --frames"),
         (["clips", "out", "--frames", "2", "--seed", "0"], "--seed 0 is for photographs: leave out --frames"),
         (["text.mp4", "out"], "text.mp4 is a video: say how many frames are averaged, --frames 11"),
         (["text.mp4", "out", "--frames", "2"], "text.mp4 is no video, or a damaged one"),

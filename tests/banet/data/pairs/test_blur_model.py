@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from banet.data.custom_spec import Motion
 from banet.data.pairs.blur_model import (
     READ_NOISE,
     SHOT_NOISE,
@@ -117,6 +118,22 @@ def test_paths_go_in_all_directions_and_rolls_to_both_sides() -> None:
     assert ranges.std() == pytest.approx(0.4, rel=0.35)
 
 
+@pytest.mark.parametrize(("motion", "least", "most"), [("walk", 0.15, 0.45), ("arc", 0.8, 1.0)])
+def test_an_arc_spans_nearly_its_length_and_a_walk_turns_back(motion: Motion, least: float, most: float) -> None:
+    rng = np.random.default_rng(0)
+    paths = [camera_path(rng, length=20, roll_sigma=0, motion=motion).shift for _ in range(60)]
+    spans = [float(np.linalg.norm(path[:, None] - path[None], axis=2).max()) / 20 for path in paths]
+    assert least < np.median(spans) < most
+
+
+def test_an_arc_is_centred_as_long_as_asked_and_dense() -> None:
+    path = camera_path(np.random.default_rng(3), length=18, roll_sigma=0.4, motion="arc")
+    np.testing.assert_allclose(path.shift.mean(axis=0), 0, atol=1e-9)
+    steps = np.linalg.norm(np.diff(path.shift, axis=0), axis=1)
+    assert steps.sum() == pytest.approx(18, rel=0.02)
+    assert steps.max() <= 2 / SUBSTEPS_PER_PIXEL
+
+
 def test_a_path_is_a_function_of_its_stream() -> None:
     one, same, other = (camera_path(np.random.default_rng(s), length=9, roll_sigma=0.4) for s in (1, 1, 2))
     assert np.array_equal(one.shift, same.shift)
@@ -135,6 +152,15 @@ def test_without_motion_the_blurred_image_is_the_sharp_one(length: float) -> Non
     assert blurred.shape == (16, 22, 3)
     np.testing.assert_allclose(blurred, sharp, atol=1e-5)
     np.testing.assert_array_equal(sharp, light[4:-4, 4:-4])
+
+
+def test_an_encoded_exposure_averages_levels() -> None:
+    light = np.zeros((65, 65, 3), dtype=np.float32)
+    light[:, 32:] = 1
+    linear, encoded = (exposure([still(light, straight(10))], margin=12, encoded=flag)[0] for flag in (False, True))
+    at_the_edge = (20, 20, 0)  # lit for a little more than half of the exposure
+    assert linear[at_the_edge] == pytest.approx(0.55, abs=0.05)
+    np.testing.assert_allclose(linear_to_srgb(encoded), linear, atol=0.02)  # as it was black and white
 
 
 @pytest.mark.parametrize("length", LENGTHS)

@@ -152,9 +152,9 @@ def test_a_second_layer_moves_in_its_share_of_the_scenes(monkeypatch: pytest.Mon
     layers: list[int] = []
     original = synthesis.exposure
 
-    def exposure(those: list[Layer], *, margin: int) -> tuple[Light, Light]:
+    def exposure(those: list[Layer], *, margin: int, encoded: bool) -> tuple[Light, Light]:
         layers.append(len(those))
-        return original(those, margin=margin)
+        return original(those, margin=margin, encoded=encoded)
 
     monkeypatch.setattr(photographs, "exposure", exposure)
     for share, expected in ((0.0, {1}), (1.0, {2}), (0.5, {1, 2})):
