@@ -41,11 +41,12 @@ while True:
         started.update(driver.children(recursive=True))
     if told:  # Ray is up: what could outlive it has been started
         seconds = None
-for process in psutil.process_iter():  # those that have just started, before they change their names and environment
-    with suppress(psutil.Error):
-        if process.environ().get("MARK") == str(driver.pid):
-            started.add(process)
-time.sleep(3)
+for _ in range(2):  # some change their environment, and some have not begun yet
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get("MARK") == str(driver.pid):
+                started.add(process)
+    time.sleep(1.5)
 for process in started - {psutil.Process()}:
     with suppress(psutil.Error):
         command = " ".join(process.cmdline())

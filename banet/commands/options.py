@@ -32,7 +32,7 @@ Size = Annotated[tuple[int, int], Parameter(converter=_size, n_tokens=1, metavar
 """Height and width, pixels."""
 
 
-class Source(NamedTuple):
+class NamedModel(NamedTuple):
     """A model, and where it is from."""
 
     network: "BANet"
@@ -40,7 +40,7 @@ class Source(NamedTuple):
     digest: str  # of its weights
 
 
-def load_source(model: str | None) -> Source:
+def load_source(model: str | None) -> NamedModel:
     """Load a model from a folder or a models:/ URI, the champion last promoted if None.
 
     A line on standard error says what the demo's model is not made for.
@@ -52,7 +52,7 @@ def load_source(model: str | None) -> Source:
 
     if model is not None and not model.startswith("models:"):
         network = load_model(model)
-        return Source(network, model, weights_digest(Path(model)))
+        return NamedModel(network, model, weights_digest(Path(model)))
     if model is None:
         from banet.tracking.registry import latest_champion
         from banet.tracking.store import connect
@@ -64,7 +64,7 @@ def load_source(model: str | None) -> Source:
     if version.name == DEMO:
         what = f"note: {version.uri} was trained on a small synthetic benchmark"
         print(f"{what}: `banet pull banet-gopro --champion` brings weights for real photographs", file=sys.stderr)
-    return Source(network, version.uri, version.digest)
+    return NamedModel(network, version.uri, version.digest)
 
 
 def numbers(_: object, tokens: Sequence[Token]) -> list[int]:

@@ -81,8 +81,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
             time.sleep(0.5)
         yield Service(f"http://127.0.0.1:{port}", store, folders)
     finally:
-        process.send_signal(signal.SIGINT)
-        assert process.wait(STARTED_WITHIN) == 128 + signal.SIGINT
+        process.terminate()
+        assert process.wait(STARTED_WITHIN) == 128 + signal.SIGTERM
 
 
 def bomb() -> bytes:

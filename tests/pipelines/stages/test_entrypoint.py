@@ -51,7 +51,7 @@ def test_a_mistyped_parameter_is_one_line(checkout: Path) -> None:
 
 def test_an_empty_folder_is_named(checkout: Path) -> None:
     (checkout / "raw").mkdir()
-    status, lines = stage(checkout, "shard", "--benchmark", "mini", "--raw", "raw", "--out", "shards")
+    status, lines = stage(checkout, "shard", "--benchmark", "mini", "--raw", "raw", "--out", "shards", "--reports", "r")
     assert (status, lines) == (
         2,
         ["error: raw/mini.zip cannot be read (No such file or directory): run the fetch stage"],
