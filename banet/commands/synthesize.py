@@ -45,7 +45,7 @@ def synthesize(
       banet synthesize clips pairs --frames 11
       banet synthesize video.mp4 pairs.zip --frames 7 --average-in linear
       banet synthesize photographs pairs --pairs 8 --seed 1
-      banet synthesize photographs pairs --motion arc --longest 24 --average-in encoded
+      banet synthesize photographs pairs --motion arc --average-in encoded
 
     Args:
         source: a folder of clips (videos, folders of frames), a video, or a folder of sharp photographs.
