@@ -10,28 +10,28 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: demo test chaos check ablation clean
+.PHONY: demo test chaos check ablation clean help
 
-demo: $(BIN)/installed
+demo: $(BIN)/installed ## the whole line on the embedded benchmark, 15 minutes
 	@python -m pipelines.stages.check
 	@dvc repro
 	@python -m pipelines.stages.show
 
 # Two processes of one thread each: torch's threads would wait for one another's cores.
-test: $(BIN)/installed
+test: $(BIN)/installed ## all tests
 	@OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadscope
 
-chaos: $(BIN)/installed
+chaos: $(BIN)/installed ## trainings that are killed in every way (hours)
 	@python -m pytest -sv -m chaos tests/chaos
 
-check: $(BIN)/installed
+check: $(BIN)/installed ## style and types
 	@ruff check .
 	@ruff format --check .
 	@mypy
 
 # Trains every network of the paper's tables once and prints them: make ablation TABLES="5 8" SET="recipe=paper".
 TABLES ?= 5
-ablation: $(BIN)/installed
+ablation: $(BIN)/installed ## every network of a table of the paper, trained once
 	@python -m pipelines.ablation_runs --tables "$(TABLES)" --overrides "$(SET)"
 
 # Whole or absent: the mark is made last, and made again when the requirements change.
@@ -42,5 +42,8 @@ $(BIN)/installed: pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-clean:
+clean: ## remove all that was installed, fetched and trained
 	rm -rf .venv data/raw data/shards models reports .runs mlflow.db* mlartifacts .dvc/cache .dvc/tmp dvc.lock
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1@/p' Makefile | column -t -s @
