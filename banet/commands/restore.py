@@ -127,10 +127,10 @@ def _video(
     from banet.memory import enough_memory
     from banet.model.network import with_local_strips
     from banet.progress import ProgressBar
-    from banet.restoring.video.frame import by_network, network_identity
+    from banet.restoring.video.frame import by_network
     from banet.restoring.video.restore import restore_video
 
-    network, source, _ = load_source(model)
+    network, source, digest = load_source(model)
     if local_crop is not None:
         network = with_local_strips(network, local_crop)
     device = torch.device(fastest_device())
@@ -140,7 +140,7 @@ def _video(
             by_network(network, max_memory=max_memory),
             clip,
             out,
-            identity=network_identity(network),
+            identity=f"{digest}, local_crop {local_crop}",
             device=device,
             encoder=encoder,
             crf=crf,

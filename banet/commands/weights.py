@@ -104,17 +104,10 @@ def export(model: str, file: Path, /, *, dtype: Literal["float32", "float16"] = 
         file: ends in .onnx or .pt2; it takes images of any size from 8x8 up, and is checked at eight sizes.
         dtype: of weights and arithmetic; float16 halves the file. Input and output are float32.
     """
-    from banet.model.digest import weights_digest
     from banet.restoring.export import CHECKED, export_network, require_exportable, smallest_side
-    from banet.tracking.load import find_registered
 
     require_exportable(file)
-    if model.startswith("models:"):
-        found = find_registered(model)[1]
-        model, digest = found.uri, found.digest
-    network, source, _ = load_source(model)
-    if not model.startswith("models:"):
-        digest = weights_digest(Path(model))
+    network, source, digest = load_source(model)
     difference = export_network(network, file, digest=digest, source=source, precision=dtype)
     smallest = smallest_side(network.config)
     print(

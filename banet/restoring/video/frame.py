@@ -5,7 +5,6 @@ A network that changes nothing so gives back the very frame: no sample goes thro
 Shapes: ``B`` batch, always 1, ``C`` channels, ``H`` rows, ``W`` columns; chroma planes have fewer.
 """
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,9 +19,8 @@ from banet.errors import DataError
 from banet.image import SMALLEST
 from banet.memory import bytes_per_pixel
 from banet.model.network import BANet
-from banet.restoring.any_size import PIECE
+from banet.restoring.any_size import restore_any_size
 from banet.restoring.budget import free_memory
-from banet.restoring.piecewise import least_memory, restore_in_pieces
 
 if TYPE_CHECKING:
     import av
@@ -55,7 +53,7 @@ class _Colours(NamedTuple):
 
 
 def by_network(network: BANet, *, max_memory: int | None = None) -> Restore:
-    """Return what restores frames in one pass each, or in pieces if there is too little memory for that.
+    """Return what restores frames in one pass each or, with too little memory for that, as `restore_any_size` does.
 
     Args:
         network: on any device.
@@ -69,18 +67,10 @@ def by_network(network: BANet, *, max_memory: int | None = None) -> Restore:
         if network.config.attention == "sa" or need < free_memory(device, max_memory) / 2:
             return network(x_BCHW.contiguous(memory_format=torch.channels_last))  # type: ignore[no-any-return]
         picture = x_BCHW[0].permute(1, 2, 0).cpu().numpy()
-        in_pieces = restore_in_pieces(network, picture, memory=max(PIECE, 4 * least_memory(network, height, width)))
-        return torch.from_numpy(in_pieces).permute(2, 0, 1)[None].to(device)
+        y_HWC = torch.from_numpy(restore_any_size(network, picture, max_memory=max_memory))
+        return y_HWC.permute(2, 0, 1)[None].to(device)
 
     return restored
-
-
-def network_identity(network: BANet) -> str:
-    """Return a digest of all that decides about what a network returns."""
-    digest = hashlib.sha256(repr(network.config).encode())
-    for name, weights in network.state_dict().items():
-        digest.update(name.encode() + weights.cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def restore_frame(frame: "av.VideoFrame", restore: Restore, device: torch.device) -> "av.VideoFrame":
