@@ -66,7 +66,10 @@ def say_crashed(root: Path, client: SyncPrefectClient) -> list[str]:
     """Tell the server which runs of a checkout have lost their process, e.g. with the machine; say it."""
     lines = []
     for mark in sorted((root / FOLDER).glob(f"*{RUN}")):
-        if holder(mark) is not None:
+        try:
+            if holder(mark) is not None or not mark.read_text():  # without text, it is about to be held
+                continue
+        except FileNotFoundError:  # that run has just ended
             continue
         run = UUID(mark.stem)
         with suppress(ObjectNotFound):

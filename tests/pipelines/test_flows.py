@@ -232,6 +232,26 @@ class TestFlow:
         assert run_flow(stages=["train"]).is_completed()
         assert (toy_project / "tried").exists()
 
+    def test_benchmarks_are_fetched_or_scored_with_all_that_needs(
+        self, toy_project: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(toy_project)
+        stages = {
+            "shard": ("touch shards.txt", [], "shards.txt"),
+            "evaluate": ("touch scores.txt", ["shards.txt"], "scores.txt"),
+        }
+        lines = ["stages:"]
+        for name, (command, deps, out) in stages.items():
+            lines += [f"  {name}:", "    matrix: {benchmark: [mini]}", f"    cmd: {command}", f"    deps: {deps}"]
+            lines += [f"    outs: [{out}]"]
+        (toy_project / "dvc.yaml").write_text("\n".join(lines))
+        state = flows.fetch_benchmarks(return_state=True)
+        assert (state.message, (toy_project / "scores.txt").exists()) == ("1 stages are up to date", False)
+        state = flows.evaluate_banet(benchmarks=["mini"], return_state=True)
+        assert (state.message, (toy_project / "scores.txt").exists()) == ("2 stages are up to date", True)
+        state = flows.evaluate_banet(benchmarks=["gopro"], return_state=True)
+        assert (state.message or "").startswith("error: unknown stage 'evaluate@gopro': choose from")
+
     def test_unknown_stage_is_the_flows_message(self, toy_project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(toy_project)
         state = run_flow(stages=["trian"])
@@ -245,7 +265,8 @@ class TestFlow:
         monkeypatch.chdir(toy_project)
         with get_client(sync_client=True) as client, (toy_project / ".dvc/tmp/train.running").open("w") as stage:
             dead, other = (client.create_flow_run(train_banet, state=Running()) for _ in range(2))
-            (toy_project / f".dvc/tmp/{dead.id}.flow").touch()  # of `other`, another checkout has the mark
+            (toy_project / f".dvc/tmp/{dead.id}.flow").write_text("4710 since yesterday")
+            (toy_project / f".dvc/tmp/{other.id}.flow").touch()  # about to be held
             stage.write("4711 since yesterday")
             stage.flush()
             fcntl.flock(stage, fcntl.LOCK_EX)
@@ -255,4 +276,4 @@ class TestFlow:
             assert any(dead.name in line and "crashed" in line for line in warned)
             states = [client.read_flow_run(run.id).state for run in (dead, other)]
             assert [state is not None and state.is_crashed() for state in states] == [True, False]
-            assert not list((toy_project / ".dvc/tmp").glob("*.flow"))
+            assert [mark.stem for mark in (toy_project / ".dvc/tmp").glob("*.flow")] == [str(other.id)]
