@@ -85,7 +85,9 @@ def launch(job: TrainingJob) -> TrainingResult:
         try:
             left = trainer.fit().return_value
         except (ray.train.ControllerError, ray.exceptions.RayError) as error:  # the latter if Ray itself is gone
-            text = " ".join(str(error.__cause__ or error).partition("Traceback (most recent")[0].split())[:500]
+            text = " ".join(str(error.__cause__ or error).partition("Traceback (most recent")[0].split())[:500].rstrip(
+                " :."
+            )
             text = f"{type(error).__name__}: {text}; {folder.kept}"
             raise ServiceError(f"{text}: run the same command again to go on") from None
     if left is not None:

@@ -63,6 +63,9 @@ def test_a_run_that_needs_more_than_there_is_says_so_at_once(shards: Path, tmp_p
     many = job(shards, 8, ClusterParams(workers=4, cpus_per_worker=1.0, gpus_per_worker=0))
     with pytest.raises(ResourceError, match=r"Ray has 3 logical CPUs, the run needs 5 .*lower cluster\.workers"):
         launch(many)
+    small = replace(many, cluster=ClusterParams(workers=8, cpus_per_worker=0.25, gpus_per_worker=0))
+    with pytest.raises(ResourceError, match=r"the run needs 4 \(8 workers x 0\.25 and 2 for the data\)"):
+        launch(small)
     gpus = replace(many, cluster=ClusterParams(workers=2, cpus_per_worker=0.5, gpus_per_worker=64))
     with pytest.raises(ResourceError, match=r"the run needs 128: lower cluster\.gpus_per_worker"):
         launch(gpus)
