@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from banet.errors import BanetError
 from banet.model.network import BANet
 from banet.model.weights import load_weights
 
@@ -54,5 +53,5 @@ def follow(source: Source, seconds: float, now: str, take: Callable[[str, BANet]
             if address != now:
                 take(address, load())
                 now = address
-        except BanetError as error:  # the one in use goes on
+        except Exception as error:  # whatever it is, the one in use goes on and is followed
             print(f"the model stays {now}: {error}", flush=True)  # noqa: T201  # into Ray's log of this replica
