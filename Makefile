@@ -10,7 +10,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: demo test chaos check ablation clean help
+.PHONY: demo test chaos check ablation docs clean help
 
 demo: $(BIN)/installed ## the whole line on the embedded benchmark, 15 minutes
 	@python -m pipelines.stages.check
@@ -33,6 +33,9 @@ check: $(BIN)/installed ## style and types
 TABLES ?= 5
 ablation: $(BIN)/installed ## every network of a table of the paper, trained once
 	@python -m pipelines.ablation_runs --tables "$(TABLES)" --overrides "$(SET)"
+
+docs: $(BIN)/installed ## the documentation as a site, in site/
+	@zensical build --strict --clean
 
 # Whole or absent: the mark is made last, and made again when the requirements change.
 $(BIN)/installed: pyproject.toml constraints.txt
