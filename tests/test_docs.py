@@ -1,4 +1,4 @@
-"""The documentation as a site: every page is in it, every link leads somewhere, and nothing is loaded from elsewhere."""
+"""The documentation as a site: all pages are in it, links lead somewhere, nothing is loaded from elsewhere."""
 
 import re
 import shutil
