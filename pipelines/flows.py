@@ -27,7 +27,7 @@ from pipelines.running import running
 from pipelines.runs.artifacts import StageProgress, show_result
 from pipelines.runs.dvc_runs import ProcessGroups, experiment, reproduce
 from pipelines.runs.turns import say_crashed, turn, under_way
-from pipelines.runs.variants import BenchmarkName, ModelName, Override, RecipeName, Seed, settings
+from pipelines.runs.variants import BenchmarkName, Hours, ModelName, Override, RecipeName, Seed, settings
 from pipelines.runs.watch import Watch
 
 REFUSED = "Refused"  # the failed state of a stage that would fail again: bad input, or an error of DVC itself
@@ -43,11 +43,13 @@ def train_banet(
     recipe: RecipeName | None = None,
     seed: Seed | None = None,
     overrides: list[Override] | None = None,
+    hours: Hours | None = None,
 ) -> State[None]:
     """Bring the stages of `dvc.yaml` up to date, side by side where the graph allows it.
 
-    Without the last five, in this checkout, one run after another. With any of them, as a DVC experiment in a folder
-    of its own, beside other runs: `dvc exp apply NAME` takes its result over, and its name is that of the run.
+    In this checkout, one run after another. With a benchmark, model, recipe, seed or overrides, as a DVC experiment
+    in a folder of its own, beside other runs: `dvc exp apply NAME` takes its result over, and its name is that of the
+    run.
 
     Args:
         stages: The last stages, such as `evaluate@mini`, or `evaluate` for all its benchmarks; the stages they read
@@ -58,37 +60,48 @@ def train_banet(
         recipe: A file of `conf/recipe`.
         seed: Of the recipe.
         overrides: Single parameters, such as `recipe.phases.0.steps=1000`.
+        hours: End in order after so many, waiting for a turn included; the next run goes on. None: take any time.
 
     """
     chosen = settings(benchmark, model, recipe, seed, overrides)
-    return _run_watched(stages, force=force, chosen=chosen)
+    return _run_watched(stages, force=force, hours=hours, chosen=chosen)
 
 
 @flow(name="evaluate-banet")
-def evaluate_banet(benchmarks: list[BenchmarkName] | None = None, force: bool = False) -> State[None]:
+def evaluate_banet(
+    benchmarks: list[BenchmarkName] | None = None, force: bool = False, hours: Hours | None = None
+) -> State[None]:
     """Score the trained network on benchmarks, after whatever that needs.
 
     Args:
         benchmarks: Some of `evaluate_on` in `params.yaml`. None: all of them.
         force: Score again what is up to date.
+        hours: End in order after so many; the next run goes on.
 
     """
-    return _run_watched([f"evaluate@{name}" for name in benchmarks or []] or ["evaluate"], force=force)
+    stages = [f"evaluate@{name}" for name in benchmarks or []] or ["evaluate"]
+    return _run_watched(stages, force=force, hours=hours)
 
 
 @flow(name="fetch-benchmarks")
-def fetch_benchmarks(benchmarks: list[BenchmarkName] | None = None, force: bool = False) -> State[None]:
+def fetch_benchmarks(
+    benchmarks: list[BenchmarkName] | None = None, force: bool = False, hours: Hours | None = None
+) -> State[None]:
     """Fetch benchmarks and write their shards.
 
     Args:
         benchmarks: Some of `evaluate_on` in `params.yaml`. None: all of them.
         force: Fetch and write again what is up to date.
+        hours: End in order after so many; the next run goes on.
 
     """
-    return _run_watched([f"shard@{name}" for name in benchmarks or []] or ["shard"], force=force)
+    stages = [f"shard@{name}" for name in benchmarks or []] or ["shard"]
+    return _run_watched(stages, force=force, hours=hours)
 
 
-def _run_watched(stages: list[str] | None, *, force: bool, chosen: Sequence[str] = ()) -> State[None]:
+def _run_watched(
+    stages: list[str] | None, *, force: bool, hours: float | None = None, chosen: Sequence[str] = ()
+) -> State[None]:
     """Run stages here or, with settings, as an experiment; whatever ends this run ends them."""
     try:
         graph = read_graph(Path.cwd())
@@ -105,7 +118,7 @@ def _run_watched(stages: list[str] | None, *, force: bool, chosen: Sequence[str]
             if run is not None:
                 stack.enter_context(under_way(Path.cwd(), run.id))
             if run is not None and run.deployment_id is not None:
-                watch = stack.enter_context(Watch(run.id, groups.stop).looking())
+                watch = stack.enter_context(Watch(run.id, groups.stop, hours=hours).looking())
             if chosen:
                 name = run.name if run is not None else "variant"
                 ended = [run_experiment(name, chosen, stages or [], force=force, groups=groups, return_state=True)]

@@ -32,6 +32,7 @@ RecipeName = Annotated[
     str, AfterValidator(partial(_known, "recipe")), WithJsonSchema({"type": "string", "enum": choices("recipe")})
 ]
 Seed = Annotated[int, Field(ge=0)]
+Hours = Annotated[float, Field(gt=0)]
 Override = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*=.+$", examples=["recipe.phases.0.steps=1000"])]
 
 

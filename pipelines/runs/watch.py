@@ -1,4 +1,4 @@
-"""Ends a run's stages when Prefect cannot any more: its worker was killed, or its observer of cancellations gave up."""
+"""Ends a run's stages when Prefect cannot: its worker was killed, its observer of cancellations gave up, time is up."""
 
 import os
 import threading
@@ -23,8 +23,10 @@ CANCELLED_WITHIN_S = 3.0  # for the worker, which may take 15 s to hear of it, o
 class Watch:
     """Looks after a run from a thread of its own; `ended` is the state to end in once it has stopped the stages."""
 
-    def __init__(self, run: UUID, stop: Callable[[], None], worker: psutil.Process | None = None) -> None:
-        self._run, self._stop = run, stop
+    def __init__(
+        self, run: UUID, stop: Callable[[], None], worker: psutil.Process | None = None, hours: float | None = None
+    ) -> None:
+        self._run, self._stop, self._hours = run, stop, hours
         self._worker = worker or psutil.Process(os.getppid())
         self._cancelling_since: float | None = None
         self._done = threading.Event()
@@ -42,10 +44,12 @@ class Watch:
             thread.join()
 
     def _look(self) -> None:
-        asked = time.monotonic()
+        began = asked = time.monotonic()
         while not self._done.wait(LOOK_S):
             if not lives(self._worker):
                 self.ended = Failed(message="its worker has ended; start a worker and run it again to go on")
+            elif self._hours is not None and time.monotonic() - began > 3600 * self._hours:
+                self.ended = Failed(message=f"it has taken its {self._hours:g} hours; run it again to go on")
             elif time.monotonic() - asked > ASK_S:
                 asked = time.monotonic()
                 self.ended = self._told()

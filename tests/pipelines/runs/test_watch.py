@@ -73,6 +73,17 @@ def test_a_deleted_run_is_ended(worker: psutil.Process) -> None:
         assert stopped.wait(10)
 
 
+def test_a_run_whose_time_is_up_is_ended(worker: psutil.Process) -> None:
+    stopped = threading.Event()
+    watched = Watch(new_run(), stopped.set, worker, hours=0.5 / 3600)
+    with watched.looking():
+        assert not stopped.wait(0.3)
+        assert stopped.wait(10)
+    assert watched.ended is not None
+    assert watched.ended.is_failed()
+    assert "run it again to go on" in (watched.ended.message or "")
+
+
 def test_a_server_that_does_not_answer_ends_no_training(worker: psutil.Process) -> None:
     stopped = threading.Event()
     watched = Watch(new_run(), stopped.set, worker)
