@@ -77,7 +77,6 @@ def prefect(settings: Settings, folder: Path) -> Server:
         "PREFECT_SERVER_API_AUTH_STRING": login,
         "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": f"{here},http://localhost:{settings.prefect_port}",
         "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true",
-        "PREFECT_SERVER_UI_API_URL": f"{here}/api",
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": address(settings, folder, "prefect"),
     }
     return Server(
@@ -127,10 +126,21 @@ def register(settings: Settings, root: Path) -> None:
     with client(settings) as api:
         known = {deployment.name for deployment in api.read_deployments()}
         told = {automation.name for automation in api.read_automations()}
+    environment = QUIET | settings.exported()
     if not {deployment["name"] for deployment in deployments} <= known:
-        _prefect(settings, root, "--no-prompt", "deploy", "--all")
+        _run(root, environment, "prefect", "--no-prompt", "deploy", "--all")
     if not {automation["name"] for automation in automations} <= told:
-        _prefect(settings, root, "automation", "create", "--from-file", AUTOMATIONS)
+        _run(root, environment, "prefect", "automation", "create", "--from-file", AUTOMATIONS)
+
+
+def upgrade(settings: Settings, folder: Path) -> None:
+    """Bring databases of older versions of MLflow and Prefect up to date, which cannot be undone.
+
+    Raises:
+        ServiceError: one of them refuses.
+    """
+    _run(folder, QUIET | password(settings), "mlflow", "db", "upgrade", address(settings, folder, "mlflow"))
+    _run(folder, dict(prefect(settings, folder).environment), "prefect", "server", "database", "upgrade", "-y")
 
 
 @contextmanager
@@ -145,14 +155,18 @@ def client(settings: Settings) -> "Iterator[SyncPrefectClient]":
         yield api
 
 
-def _prefect(settings: Settings, root: Path, *words: str) -> None:
-    environment = os.environ | QUIET | settings.exported()
-    command = [sys.executable, "-m", "prefect", *words]
+def _run(folder: Path, environment: dict[str, str], *words: str) -> None:
     done = subprocess.run(  # noqa: S603
-        command, cwd=root, env=environment, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        [sys.executable, "-m", *words],
+        cwd=folder,
+        env=os.environ | environment,
+        check=False,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
     if done.returncode:
-        raise ServiceError(f"prefect {' '.join(words)} fails: {last_line(done.stdout)}")
+        raise ServiceError(f"{' '.join(words)} fails: {last_line(done.stdout)}")
 
 
 def _is_up(health: str) -> bool:

@@ -1,5 +1,6 @@
 """`make services`: start what does not run, wait until it answers, and say where it is."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 from banet.errors import ConfigError, ResourceError
 from pipelines.services.postgres import create_databases, postgres
 from pipelines.services.processes import STARTED_WITHIN, end, log_of, processes, start
-from pipelines.services.servers import ARTIFACTS, mlflow, prefect, register, worker
+from pipelines.services.servers import ARTIFACTS, mlflow, prefect, register, upgrade, worker
 from pipelines.services.settings import FOLDER, Settings, settle
 from pipelines.stages.entrypoint import run_command
 
@@ -24,6 +25,8 @@ def services() -> None:
             if settings.database == "postgres":
                 start([postgres(settings, folder)], folder)
                 create_databases(settings, folder)
+            if os.environ.get("UPGRADE"):
+                upgrade(settings, folder)
             (folder / ARTIFACTS).mkdir(mode=0o700, exist_ok=True)
             start([mlflow(settings, folder), prefect(settings, folder)], folder)
             start([worker(settings, folder)], folder)
