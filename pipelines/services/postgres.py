@@ -1,7 +1,6 @@
 """A PostgreSQL server of our own, on loopback, whose data is a folder."""
 
 import os
-import pwd
 import re
 import shutil
 import subprocess
@@ -30,20 +29,21 @@ def postgres(settings: Settings, folder: Path) -> Server:
         ConfigError: PostgreSQL is not installed.
         ServiceError: its data folder cannot be made.
     """
-    programs, data = _programs(folder / DATA), folder / DATA
+    data = folder / DATA
+    found = programs(data)
     who = ACCOUNT if os.geteuid() == 0 else None
     if not data.is_dir():
-        _initialise(programs, data, settings, who)
+        _initialise(found, data, settings, who)
     where = ["-h", "127.0.0.1", "-p", str(settings.postgres_port)]
 
     def answers() -> bool:
-        return subprocess.run([programs / "pg_isready", "--quiet", *where], check=False).returncode == 0  # noqa: S603
+        return subprocess.run([found / "pg_isready", "--quiet", *where], check=False).returncode == 0  # noqa: S603
 
     # No socket: its path may hold a hundred characters, and that of a checkout more.
     only_loopback = ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]
     return Server(
         name="postgres",
-        command=[str(programs / "postgres"), "-D", str(data), "-p", str(settings.postgres_port), *only_loopback],
+        command=[str(found / "postgres"), "-D", str(data), "-p", str(settings.postgres_port), *only_loopback],
         environment={},
         answers=answers,
         port=settings.postgres_port,
@@ -69,7 +69,7 @@ def run_client(program: str, options: list[str], settings: Settings, folder: Pat
         ServiceError: it fails.
     """
     where = ["-h", "127.0.0.1", "-p", str(settings.postgres_port), "-U", USER, "--no-password"]
-    command = [_programs(folder / DATA) / program, *where, *options]
+    command = [programs(folder / DATA) / program, *where, *options]
     _run(command, f"{program} fails", input=script, env=os.environ | password(settings))
 
 
@@ -78,12 +78,16 @@ def password(settings: Settings) -> dict[str, str]:
     return {"PGPASSWORD": settings.postgres_password}
 
 
-def _programs(data: Path) -> Path:
-    """Return the folder of PostgreSQL's programs: of the version that made the data, else of the newest."""
+def programs(data: Path) -> Path:
+    """Return the folder of PostgreSQL's programs: of the version that made the data, else of the newest.
+
+    Raises:
+        ConfigError: there is none.
+    """
     made_by = (data / "PG_VERSION").read_text().strip() if (data / "PG_VERSION").is_file() else "*"
     found = [path for place in PLACES for path in Path("/").glob(place.format(made_by).lstrip("/"))]
-    if on_path := shutil.which("postgres"):
-        found.append(Path(on_path).resolve().parent)  # not where it is only linked to: not all of them may be
+    if not found and (on_path := shutil.which("postgres")):
+        found = [Path(on_path).resolve().parent]  # not where it is only linked to: not all of them may be
     found = [path for path in found if (path / "initdb").is_file()]
     if not found:
         version = "" if made_by == "*" else f" {made_by}, which made {data},"
@@ -94,24 +98,27 @@ def _programs(data: Path) -> Path:
     return max(found, key=lambda path: [int(number) for number in re.findall(r"\d+", str(path))])
 
 
-def _initialise(programs: Path, data: Path, settings: Settings, who: str | None) -> None:
+def _initialise(found: Path, data: Path, settings: Settings, who: str | None) -> None:
     options = ["--username", USER, "--auth", "scram-sha-256", "--encoding", "UTF8", "--no-locale"]
-    try:
-        owner = pwd.getpwnam(who) if who else None
-    except KeyError:
-        raise ConfigError(
-            f"PostgreSQL does not run as root, and there is no account {who}: use another than root"
-        ) from None
     with whole_folder(data) as partial, tempfile.NamedTemporaryFile("w", dir=data.parent) as file:
         file.write(settings.postgres_password)
         file.flush()
-        if owner:
-            data.parent.chmod(0o711)  # what it holds for others is closed itself
+        if who:
+            data.parent.chmod(0o711)  # what is inside is closed to others itself
             for path in (partial, file.name):
-                os.chown(path, owner.pw_uid, owner.pw_gid)
-        command = [programs / "initdb", "--pgdata", partial, "--pwfile", file.name, *options]
+                _give(path, who)
+        command = [found / "initdb", "--pgdata", partial, "--pwfile", file.name, *options]
         as_root = f"; started by root it runs as {who}, who must be able to enter {data.parent}" if who else ""
         _run(command, f"PostgreSQL cannot make {data}{as_root}", cwd=data.parent, **account(who))
+
+
+def _give(path: str | Path, who: str) -> None:
+    try:
+        shutil.chown(path, who, who)
+    except LookupError:
+        raise ConfigError(
+            f"PostgreSQL does not run as root, and there is no account {who}: use one of a person"
+        ) from None
 
 
 def _run(command: list[str | Path], failure: str, **options: object) -> None:

@@ -1,7 +1,6 @@
 """Servers as processes: found by a mark in their environment, so that nothing is lost when a starter is killed."""
 
 import os
-import pwd
 import signal
 import socket
 import subprocess
@@ -15,6 +14,7 @@ import psutil
 
 from banet.errors import ResourceError, ServiceError
 
+LOGS = "logs"  # below the folder of the servers
 MARK = "BANET_SERVER"  # in the environment of a server and of all that it starts: FOLDER:NAME
 STARTED_WITHIN = 300.0  # seconds; some 15 on an idle machine with 2 cores, minutes on one that is overloaded
 ENDED_WITHIN = 60.0  # seconds: a training that the worker has started saves a checkpoint first
@@ -30,7 +30,6 @@ class Server:
     answers: Callable[[], bool]
     port: int | None = None
     account: str | None = None  # to run as, if not as oneself
-    umask: int = 0o077
 
 
 def processes(folder: Path, name: str | None = None) -> list[psutil.Process]:
@@ -81,9 +80,7 @@ def end(folder: Path, name: str | None = None) -> int:
 
 def account(name: str | None) -> dict[str, object]:
     """Return what makes `subprocess` run a program as another account."""
-    if name is None:
-        return {}
-    return {"user": name, "group": pwd.getpwnam(name).pw_gid, "extra_groups": []}
+    return {} if name is None else {"user": name, "group": name, "extra_groups": []}
 
 
 def last_line(text: str) -> str:
@@ -93,7 +90,7 @@ def last_line(text: str) -> str:
 
 def log_of(folder: Path, name: str) -> Path:
     """The file of a server's output."""
-    return folder / "logs" / f"{name}.log"
+    return folder / LOGS / f"{name}.log"
 
 
 def _tell(process: psutil.Process, name: str | None, number: signal.Signals = signal.SIGTERM) -> None:
@@ -119,7 +116,6 @@ def _require_free_port(server: Server) -> None:
 
 def _launch(server: Server, folder: Path) -> None:
     log = log_of(folder, server.name)
-    log.parent.mkdir(mode=0o700, exist_ok=True)
     if log.exists():
         log.replace(log.with_suffix(".log.1"))
     unbuffered = {"PYTHONUNBUFFERED": "1"}  # a log is read while it is written
@@ -132,7 +128,6 @@ def _launch(server: Server, folder: Path) -> None:
             stdout=output,
             stderr=output,
             start_new_session=True,  # Ctrl-C in this terminal is not meant for it
-            umask=server.umask,
             **account(server.account),
         )
 

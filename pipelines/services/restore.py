@@ -10,7 +10,7 @@ from pipelines.services.postgres import DATABASES, create_databases, postgres, r
 from pipelines.services.processes import end, processes, start
 from pipelines.services.servers import ARTIFACTS
 from pipelines.services.settings import FILE, FOLDER, Settings, read_settings, settle
-from pipelines.services.start import alone, checkout
+from pipelines.services.start import alone, checkout, make
 from pipelines.stages.entrypoint import run_command
 
 
@@ -29,9 +29,9 @@ def restore() -> None:
         if read_settings(source) is None or not (source / ARTIFACTS).is_dir():
             raise DataError(f"{source} holds no copy by `make backup`: make restore FROM=FOLDER")
         with whole_folder(folder) as partial:
-            partial.chmod(0o700)
+            make(partial)
             shutil.copy2(source / FILE, partial / FILE)
-            shutil.copytree(source / ARTIFACTS, partial / ARTIFACTS)
+            shutil.copytree(source / ARTIFACTS, partial / ARTIFACTS, dirs_exist_ok=True)
             settings = settle(partial, running=False)
             if settings.database == "sqlite":
                 for database in DATABASES:

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
 POOL = "local"
-ARTIFACTS = "mlartifacts"  # below the folder of the servers
+ARTIFACTS, HOME = "mlartifacts", "prefect"  # below the folder of the servers
 AUTOMATIONS = "deploy/automations.yaml"
 BASIC_AUTH = """\
 [mlflow]
@@ -69,7 +69,7 @@ def prefect(settings: Settings, folder: Path) -> Server:
     here = f"http://127.0.0.1:{settings.prefect_port}"
     login = settings.exported()["PREFECT_API_AUTH_STRING"]
     environment = {
-        "PREFECT_HOME": str(folder / "prefect"),
+        "PREFECT_HOME": str(folder / HOME),
         "PREFECT_API_URL": f"{here}/api",
         "PREFECT_API_AUTH_STRING": login,
         "PREFECT_SERVER_API_HOST": "127.0.0.1",
@@ -93,15 +93,15 @@ def worker(settings: Settings, folder: Path) -> Server:
     bin_first = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
 
     def answers() -> bool:
-        with client(settings) as api:
+        with suppress(ServiceError), client(settings) as api:
             return any(pool.name == POOL and pool.status == "READY" for pool in api.read_work_pools())
+        return False
 
     return Server(
         name="worker",
         command=[sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process"],
-        environment=QUIET | settings.exported() | {"PREFECT_HOME": str(folder / "prefect"), "PATH": bin_first},
+        environment=QUIET | settings.exported() | {"PREFECT_HOME": str(folder / HOME), "PATH": bin_first},
         answers=answers,
-        umask=0o022,  # what flows write is the checkout's
     )
 
 
@@ -145,14 +145,17 @@ def upgrade(settings: Settings, folder: Path) -> None:
 
 @contextmanager
 def client(settings: Settings) -> "Iterator[SyncPrefectClient]":
-    """A client of Prefect's server."""
+    """A client of Prefect's server, whose failures are one line each."""
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
     exported = settings.exported()
     ours = {setting: exported[setting.name] for setting in (PREFECT_API_URL, PREFECT_API_AUTH_STRING)}
-    with temporary_settings(ours), get_client(sync_client=True) as api:
-        yield api
+    try:
+        with temporary_settings(ours), get_client(sync_client=True) as api:
+            yield api
+    except httpx.HTTPError as error:
+        raise ServiceError(f"Prefect's server does not answer ({type(error).__name__}): see its log") from None
 
 
 def _run(folder: Path, environment: dict[str, str], *words: str) -> None:

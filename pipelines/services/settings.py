@@ -63,14 +63,14 @@ def settle(folder: Path, *, running: bool) -> Settings:
     asked = {name: value for name in ASKED if (value := os.environ.get(name, ""))}
     kept = {} if known is None else _values(known)
     settings = _parsed(kept | asked)
-    if settings == known:
-        return settings
     changed = [name for name in asked if running and asked[name] != kept.get(name)]
     if changed:
         raise ConfigError(f"the servers run with {changed[0]}={kept[changed[0]]}: `make stop` first")
-    with whole_file(folder / FILE) as partial:
-        partial.touch(mode=0o600)
-        partial.write_text(_text(settings, folder), encoding="utf-8")
+    file, text = folder / FILE, _text(settings, folder)
+    if not file.is_file() or file.read_text(encoding="utf-8") != text:
+        with whole_file(file) as partial:
+            partial.touch(mode=0o600)
+            partial.write_text(text, encoding="utf-8")
     return settings
 
 

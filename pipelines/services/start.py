@@ -7,8 +7,8 @@ from pathlib import Path
 
 from banet.errors import ConfigError, ResourceError
 from pipelines.services.postgres import create_databases, postgres
-from pipelines.services.processes import STARTED_WITHIN, end, log_of, processes, start
-from pipelines.services.servers import ARTIFACTS, mlflow, prefect, register, upgrade, worker
+from pipelines.services.processes import LOGS, STARTED_WITHIN, end, log_of, processes, start
+from pipelines.services.servers import ARTIFACTS, HOME, mlflow, prefect, register, upgrade, worker
 from pipelines.services.settings import FOLDER, Settings, settle
 from pipelines.stages.entrypoint import run_command
 
@@ -18,7 +18,7 @@ def services() -> None:
     root = checkout()
     folder = root / FOLDER
     with alone(root):
-        folder.mkdir(mode=0o700, exist_ok=True)
+        make(folder)
         running = {name for name in ("postgres", "mlflow", "prefect", "worker") if processes(folder, name)}
         settings = settle(folder, running=bool(running))
         try:
@@ -27,7 +27,6 @@ def services() -> None:
                 create_databases(settings, folder)
             if os.environ.get("UPGRADE"):
                 upgrade(settings, folder)
-            (folder / ARTIFACTS).mkdir(mode=0o700, exist_ok=True)
             start([mlflow(settings, folder), prefect(settings, folder)], folder)
             start([worker(settings, folder)], folder)
             register(settings, root)
@@ -37,6 +36,12 @@ def services() -> None:
                     end(folder, name)
             raise
     print("\n".join(addresses(settings, folder)))  # noqa: T201
+
+
+def make(folder: Path) -> None:
+    """Make the folder of the servers and what is in it, closed to other accounts."""
+    for path in (folder, *(folder / name for name in (ARTIFACTS, HOME, LOGS))):
+        path.mkdir(mode=0o700, exist_ok=True)
 
 
 def checkout() -> Path:

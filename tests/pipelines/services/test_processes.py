@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from banet.errors import ResourceError, ServiceError
-from pipelines.services.processes import Server, end, processes, start
+from pipelines.services.processes import LOGS, Server, end, processes, start
 
 LISTEN = """
 import os, socket, subprocess, sys, time
@@ -41,6 +41,11 @@ def listener(tmp_path: Path) -> Iterator[Callable[[str], Server]]:
 
     yield make
     end(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def logs(tmp_path: Path) -> None:
+    (tmp_path / LOGS).mkdir()
 
 
 def failing(*command: str) -> Server:
