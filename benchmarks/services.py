@@ -25,6 +25,7 @@ AIM = 60.0  # seconds
 
 
 def free_port() -> str:
+    """Return a port that nothing listens on."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return str(probe.getsockname()[1])
 
