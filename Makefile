@@ -10,7 +10,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: demo test chaos check ablation services stop ui backup restore clean help
+.PHONY: demo test chaos check ablation docs services stop ui backup restore clean help
 
 demo: $(BIN)/installed ## the whole line on the embedded benchmark, 15 minutes
 	@python -m pipelines.stages.check
@@ -33,6 +33,9 @@ check: $(BIN)/installed ## style and types
 TABLES ?= 5
 ablation: $(BIN)/installed ## every network of a table of the paper, trained once
 	@python -m pipelines.ablation_runs --tables "$(TABLES)" --overrides "$(SET)"
+
+docs: $(BIN)/installed ## the documentation as a site, in site/
+	@zensical build --strict --clean
 
 # make services DATABASE=sqlite MLFLOW_AUTH=1 MLFLOW_PORT=5001 PREFECT_PORT=4201 POSTGRES_PORT=15433, all remembered.
 services: $(BIN)/installed ## PostgreSQL, MLflow, Prefect and a worker on this machine

@@ -29,6 +29,8 @@ OWN_TRAINING = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0", "RAY_TRAIN_ENABLE_ST
 # Seconds between two looks for such nodes in a cluster of others; Ray's own 5 are a large part of what a cloud grants.
 JOINED_TRAINING = {"RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S": "1"}
 ADDRESS = "RAY_ADDRESS"
+CLUSTER_ID = "/ray.rpc.NodeInfoGcsService/GetClusterId"  # what Ray asks a cluster first
+ASK_S = 5.0
 GUARD = """
 import select, sys, time, psutil
 from contextlib import suppress
@@ -111,7 +113,8 @@ def _start(quiet: ray.LoggingConfig, address: str | None = None) -> None:
 
 
 def _connect(quiet: ray.LoggingConfig) -> None:
-    _show_token()
+    if _asks_for_token(os.environ.get(ADDRESS, "")):
+        _show_token()
     try:
         ray.init(logging_level="ERROR", logging_config=quiet)
     except ConnectionError as error:
@@ -123,6 +126,28 @@ def _connect(quiet: ray.LoggingConfig) -> None:
             f"the Ray cluster does not answer ({reason}): check RAY_ADDRESS, and that ~/.ray/auth_token is its own"
         ) from None
     os.environ.update(JOINED_TRAINING | os.environ)
+
+
+def _asks_for_token(address: str) -> bool:
+    """Whether a cluster refuses who shows no token; True unless it answers one who does not.
+
+    Who shows a token wants it shown as well, which the nodes of a cluster without tokens do not do.
+
+    Args:
+        address: HOST:PORT; nothing or a word for the cluster that `ray start` runs here.
+    """
+    if ":" not in address:
+        return True
+    try:
+        import grpc
+    except ImportError:
+        return True
+    with grpc.insecure_channel(address) as channel:
+        try:
+            channel.unary_unary(CLUSTER_ID)(b"", timeout=ASK_S)
+        except (grpc.RpcError, ValueError):  # the latter: no address that gRPC can read
+            return True
+    return False
 
 
 def _show_token() -> None:

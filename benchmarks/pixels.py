@@ -6,7 +6,7 @@ Contract: `compact` gives 12 times the crops of decoding the two PNG files of a 
 `raw` 40 times. A sample is the same exact uniform 256x256 crop of both images of a pair, contiguous uint8 RGB. All arms
 take turns in one run on one thread, on the same places; time is the process's CPU time; every crop is compared with the
 image. FOLDER has `gopro_sample`, real GoPro frames of 1280x720 as PNG; without it frames are generated, which compress
-too well, and the result says so. WORDS choose the arms whose names hold them. Prints the table of benchmarks/README.md
+too well, and the result says so. WORDS choose the arms whose names hold them. Prints the table of docs/benchmarks.md
 and, of all arms, writes `benchmarks/results/pixels.json`.
 """
 

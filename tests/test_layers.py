@@ -54,6 +54,7 @@ OWNERS = {  # files, or folders with all below; a package that is not named here
         "banet/train/launch.py",
         "banet/train/ray_worker.py",
     ),
+    "grpc": ("banet/ray_session.py",),  # which Ray brings along
     "mlflow": ("banet/tracking/",),
     "prefect": ("pipelines/",),
     "dvc": ("pipelines/",),

@@ -137,8 +137,12 @@ def test_nothing_of_ray_outlives_a_process_that_is_killed(up: bool) -> None:
         time.sleep(0.1)
 
 
-def test_a_cluster_that_asks_for_a_token_is_joined(tmp_path: Path) -> None:
-    """`ray start` asks for it wherever there is one, and a client does not send it by itself."""
+@pytest.mark.parametrize("mode", ["token", "disabled"])
+def test_a_cluster_is_joined_with_the_token_that_it_asks_for_or_without(tmp_path: Path, mode: str) -> None:
+    """`ray start` asks for it wherever there is one, and a client does not send it by itself.
+
+    A client that shows its token asks the nodes for theirs: an actor would be lost before it starts.
+    """
     home = tmp_path / "home"
     (home / ".ray").mkdir(parents=True)
     (home / ".ray" / "auth_token").write_text("0123456789abcdef" * 4)
@@ -151,9 +155,12 @@ def test_a_cluster_that_asks_for_a_token_is_joined(tmp_path: Path) -> None:
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="banet-", ignore_cleanup_errors=True) as short:  # for sockets
         start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--port={port}"]
         start += ["--num-cpus=1", "--include-dashboard=false", f"--temp-dir={short}"]
-        head = subprocess.Popen(start, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        begun = environment | {"RAY_AUTH_MODE": mode}
+        head = subprocess.Popen(start, env=begun, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            code = "import ray; from banet.ray_session import start_ray; start_ray(); print(ray.cluster_resources())"
+            code = "import ray; from banet.ray_session import start_ray; start_ray(); "
+            code += "asked = type('Asked', (), {'resources': lambda _: ray.cluster_resources()}); "
+            code += "print(ray.get(ray.remote(asked).remote().resources.remote()))"
             environment["RAY_ADDRESS"] = f"127.0.0.1:{port}"
             for _ in range(10):  # until it stands
                 joined = subprocess.run(

@@ -169,7 +169,7 @@ class Victim:
         while not seen():
             assert time.monotonic() < end, "it was not seen"
             if self.process.poll() is not None:
-                raise EndedBefore
+                raise EndedBefore(self.printed.read_text())
             time.sleep(0.002)
 
     def moment(self, name: str, rng: np.random.Generator) -> None:

@@ -7,7 +7,7 @@ Parquet file, do not matter. A crop reads only the tiles that it touches, at mos
 
 `raw`: a tile is its RGB pixels, row by row. `compact`: its planes G, R-G and B-G, one below the other, each value
 minus its prediction from the upper and left neighbours (upper + left - upper left), in zstd. Sums over rows and columns
-modulo 256 undo this in one call. benchmarks/README.md lists the alternatives that were measured.
+modulo 256 undo this in one call. docs/benchmarks.md lists the alternatives that were measured.
 """
 
 import struct
