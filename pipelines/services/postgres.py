@@ -69,7 +69,7 @@ def run_client(program: str, options: list[str], settings: Settings, folder: Pat
         ServiceError: it fails.
     """
     where = ["-h", "127.0.0.1", "-p", str(settings.postgres_port), "-U", USER, "--no-password"]
-    command = [programs(folder / DATA) / program, *where, *options]
+    command: list[str | Path] = [programs(folder / DATA) / program, *where, *options]
     _run(command, f"{program} fails", input=script, env=os.environ | password(settings))
 
 
@@ -107,7 +107,7 @@ def _initialise(found: Path, data: Path, settings: Settings, who: str | None) ->
             data.parent.chmod(0o711)  # what is inside is closed to others itself
             for path in (partial, file.name):
                 _give(path, who)
-        command = [found / "initdb", "--pgdata", partial, "--pwfile", file.name, *options]
+        command: list[str | Path] = [found / "initdb", "--pgdata", partial, "--pwfile", file.name, *options]
         as_root = f"; started by root it runs as {who}, who must be able to enter {data.parent}" if who else ""
         _run(command, f"PostgreSQL cannot make {data}{as_root}", cwd=data.parent, **account(who))
 
