@@ -10,7 +10,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: demo test chaos check ablation docs clean help
+.PHONY: demo test chaos check ablation docs services stop ui backup restore clean help
 
 demo: $(BIN)/installed ## the whole line on the embedded benchmark, 15 minutes
 	@python -m pipelines.stages.check
@@ -36,6 +36,22 @@ ablation: $(BIN)/installed ## every network of a table of the paper, trained onc
 
 docs: $(BIN)/installed ## the documentation as a site, in site/
 	@zensical build --strict --clean
+
+# make services DATABASE=sqlite MLFLOW_AUTH=1 MLFLOW_PORT=5001 PREFECT_PORT=4201 POSTGRES_PORT=15433, all remembered.
+services: $(BIN)/installed ## PostgreSQL, MLflow, Prefect and a worker on this machine
+	@python -m pipelines.services.start
+
+stop: $(BIN)/installed ## end these servers
+	@python -m pipelines.services.stop
+
+ui: $(BIN)/installed ## the pages of MLflow, Prefect and the report
+	@python -m pipelines.services.pages
+
+backup: $(BIN)/installed ## copy what the servers keep: make backup TO=FOLDER
+	@python -m pipelines.services.backup
+
+restore: $(BIN)/installed ## the servers' data from a copy: make restore FROM=FOLDER
+	@python -m pipelines.services.restore
 
 # Whole or absent: the mark is made last, and made again when the requirements change.
 $(BIN)/installed: pyproject.toml constraints.txt

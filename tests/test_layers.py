@@ -86,6 +86,7 @@ OWNERS = {  # files, or folders with all below; a package that is not named here
     "prometheus_client": ("banet/serving/application.py",),
     "starlette": ("banet/serving/application.py",),
     "pillow_heif": (),
+    "flask_wtf": (),  # what MLflow's server asks for passwords with
     "psycopg": (),  # a driver that MLflow's server finds by its name
     "skimage": (),  # mini reads their photographs as files
     "sklearn": (),

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import shlex
 import socket
 import sqlite3
@@ -64,8 +65,14 @@ class Store:
             if isinstance(error, MlflowException) and error.error_code in ANSWERS:
                 raise
             require_answer(self.uri)
-            reason = str(error).partition("\n")[0].replace(self.uri.rstrip("/"), self.shown)[:300]
-            raise ServiceError(f"{self.shown} fails ({reason}): mend it, and run the same command again") from None
+            raise ServiceError(
+                f"{self.shown} fails ({self.reason(error)}): mend it, and run the same command again"
+            ) from None
+
+    def reason(self, error: BaseException) -> str:
+        """The first line of an error, without the user and password of the address."""
+        line = str(error).partition("\n")[0].replace(self.uri.rstrip("/"), self.shown)
+        return re.sub(r"://[^/\s]*@", "://", line)[:300]
 
     def experiment_id(self, name: str) -> str:
         """The id of the experiment `name`, which is created if it does not exist.
@@ -174,7 +181,11 @@ def quiet_mlflow() -> None:
     """
     import mlflow  # noqa: F401  # it configures its loggers when it is imported
 
-    for name, value in {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", **PATIENCE}.items():
+    quiet = {
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # the address would be printed with its password
+    }
+    for name, value in (quiet | PATIENCE).items():
         os.environ.setdefault(name, value)  # MLflow reads them nowhere else
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)

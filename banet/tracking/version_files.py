@@ -68,8 +68,9 @@ def fetched(store: Store, model: "RegisteredModel", beside: Path | None = None) 
             found = weights_digest(held / WEIGHTS_INSIDE)
         except (MlflowException, OSError, ModelError) as error:
             require_answer(store.uri)
-            reason = str(error).partition("\n")[0]
-            raise ModelError(f"the weights of {shown} cannot be read from {store.shown} ({reason}): {AGAIN}") from None
+            raise ModelError(
+                f"the weights of {shown} cannot be read from {store.shown} ({store.reason(error)}): {AGAIN}"
+            ) from None
         if found != model.digest:
             raise ModelError(
                 f"the weights of {shown} in {store.shown} have changed "

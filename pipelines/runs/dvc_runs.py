@@ -15,6 +15,7 @@ from pathlib import Path
 from prefect.runtime import flow_run
 
 from banet.errors import BanetError
+from banet.tracking.addresses import without_password
 
 STOPPED = tuple(128 + number for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM))  # by somebody, on purpose
 TERMINATION_GRACE_S = 5.0  # from SIGTERM to SIGKILL; Prefect itself kills a cancelled flow after 30 s
@@ -119,7 +120,8 @@ def _run(arguments: list[str], groups: ProcessGroups, log: Callable[[str], None]
 def _environment() -> dict[str, str]:
     """Make `python` in `dvc.yaml` this interpreter, printing without delay; name this run of Prefect's to stages."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    this = {"BANET_FLOW_RUN": flow_run.id, "BANET_FLOW_RUN_URL": flow_run.ui_url}  # for pipelines/run_tags.py
+    url = without_password(flow_run.ui_url or "")
+    this = {"BANET_FLOW_RUN": flow_run.id, "BANET_FLOW_RUN_URL": url}  # for pipelines/run_tags.py
     named = {variable: str(value) for variable, value in this.items() if value}
     return {**os.environ, **named, "PATH": path, "PYTHONUNBUFFERED": "1"}
 
