@@ -1,4 +1,4 @@
-"""One temporary Prefect server and worker for the whole session, and a project small enough to watch."""
+"""One temporary Prefect server and worker and one small whole line a session, and a project small enough to watch."""
 
 import os
 import shutil
@@ -13,11 +13,13 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
+import yaml
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
 SERVER_START_S = 120  # 12 s on an idle machine with 2 cores, 30 s on a busy one
 REPO = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
+GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost", "-c", "init.defaultBranch=main"]
 
 TOY_DVC_YAML = """\
 stages:
@@ -48,6 +50,44 @@ from pathlib import Path
 print("step 1", flush=True)
 Path("weights.txt").write_text("trained")
 """
+
+
+def small_params(text: str) -> str:
+    """The same parameters with a training of seconds."""
+    params = yaml.safe_load(text)
+    params["model"] |= {"channels": 8, "modules": 1, "kernels": [1, 3]}
+    phase = params["recipe"]["phases"][0]
+    params["recipe"] |= {"phases": [phase | {"steps": 4, "crop": 32, "warmup_steps": 1}]}
+    params["recipe"] |= {"log_every": 2, "validate_every": 4}
+    params["cluster"] |= {"workers": 1}
+    return yaml.safe_dump(params, sort_keys=False)
+
+
+def small_benchmark(text: str) -> str:
+    """The same manifest with fifteen pictures: six to train on, six to choose by, three to test."""
+    manifest = yaml.safe_load(text)
+    manifest["synthesis"]["photographs"] = {
+        "train": {"rocket": 2, "camera": 1, "coins": 1},
+        "test": {"coffee": 1},
+    }
+    manifest["counts"] = {"train": {"rocket_*": 6, "camera_*": 3, "coins_*": 3}, "test": {"coffee_*": 3}}
+    return yaml.safe_dump(manifest, sort_keys=False)
+
+
+@pytest.fixture(scope="session")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new repository with the files of this one that git has or would take, and a training of seconds."""
+    root = tmp_path_factory.mktemp("line") / "checkout"
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    for name in subprocess.run(listed, cwd=REPO, check=True, capture_output=True, text=True).stdout.split("\0"):
+        if name and (REPO / name).is_file():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(REPO / name, root / name)
+    for name, small in {"params.yaml": small_params, "data/benchmarks/mini.yaml": small_benchmark}.items():
+        (root / name).write_text(small((root / name).read_text()))
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "checkout"]):
+        subprocess.run([*GIT, *command], cwd=root, check=True)
+    return root
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -22,51 +21,12 @@ from pipelines.graph import read_graph
 
 REPO = Path(__file__).parents[2]
 LIMIT_S = 400  # for the whole line; about a minute and a half on 2 idle cores, far more on busy ones
-GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost"]
 
 pytestmark = [
     pytest.mark.server,
     pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning"),  # DVC's own use of pygtrie
     pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),  # MLflow's own use of SQLAlchemy
 ]
-
-
-def small_params(text: str) -> str:
-    """The same parameters with a training of seconds."""
-    params = yaml.safe_load(text)
-    params["model"] |= {"channels": 8, "modules": 1, "kernels": [1, 3]}
-    phase = params["recipe"]["phases"][0]
-    params["recipe"] |= {"phases": [phase | {"steps": 4, "crop": 32, "warmup_steps": 1}]}
-    params["recipe"] |= {"log_every": 2, "validate_every": 4}
-    params["cluster"] |= {"workers": 1}
-    return yaml.safe_dump(params, sort_keys=False)
-
-
-def small_benchmark(text: str) -> str:
-    """The same manifest with fifteen pictures: six to train on, six to choose by, three to test."""
-    manifest = yaml.safe_load(text)
-    manifest["synthesis"]["photographs"] = {
-        "train": {"rocket": 2, "camera": 1, "coins": 1},
-        "test": {"coffee": 1},
-    }
-    manifest["counts"] = {"train": {"rocket_*": 6, "camera_*": 3, "coins_*": 3}, "test": {"coffee_*": 3}}
-    return yaml.safe_dump(manifest, sort_keys=False)
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """A new repository with the files of this one that git has or would take."""
-    root = tmp_path / "checkout"
-    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    for name in subprocess.run(listed, cwd=REPO, check=True, capture_output=True, text=True).stdout.split("\0"):
-        if name and (REPO / name).is_file():
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(REPO / name, root / name)
-    for name, small in {"params.yaml": small_params, "data/benchmarks/mini.yaml": small_benchmark}.items():
-        (root / name).write_text(small((root / name).read_text()))
-    for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "checkout"]):
-        subprocess.run([*GIT, *command], cwd=root, check=True)
-    return root
 
 
 class Commands:
