@@ -45,6 +45,8 @@ def clone(checkout: Path, folder: Path) -> dict[str, str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(elsewhere)}
     environment |= {"PATH": path, "DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "true"}
     environment["MLFLOW_TRACKING_URI"] = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{checkout}/mlflow.db")
+    if not (checkout / "dvc.lock").exists():
+        sys.exit(f"error: nothing was made in {checkout}: run `make demo` there first")
     subprocess.run(["git", "clone", "--quiet", checkout, folder], check=True)
     shutil.copy(checkout / "dvc.lock", folder)
     for words in (["config", "--local", "cache.dir", str(checkout / ".dvc/cache")], ["checkout", "--quiet"]):
@@ -68,7 +70,7 @@ def background(command: list[str], folder: Path, environment: dict[str, str]) ->
 
 
 @contextmanager
-def prefect(home: Path, folder: Path, environment: dict[str, str]) -> Iterator[None]:
+def services(home: Path, folder: Path, environment: dict[str, str]) -> Iterator[None]:
     """A server and a worker with this checkout's deployments."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -174,7 +176,7 @@ def main(checkout: Path, rounds: int) -> None:
             with (folder / "pipelines/stages/report.py").open("a") as file:
                 file.write(f"# {time.time()} {next(turns)}\n")
 
-        with prefect(Path(name) / "prefect", folder, environment):
+        with services(Path(name) / "prefect", folder, environment):
             same = measure(folder, environment, rounds, lambda: None)
             one = measure(folder, environment, rounds, edit)
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout

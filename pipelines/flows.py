@@ -114,7 +114,7 @@ def _run_watched(stages: list[str] | None, *, force: bool, chosen: Sequence[str]
             else:
                 stack.enter_context(turn(Path.cwd(), _say, lambda: watch is not None and watch.ended is not None))
                 if line := forget_lost(REPORTS):
-                    _say(line)
+                    get_run_logger().warning(line)
                 ended = _run_all(graph, force=force, groups=groups)
     except BaseException:  # cancelled or killed: the task threads wait for their stages and would not notice
         groups.stop()
