@@ -29,6 +29,8 @@ from pipelines.runs.dvc_runs import ProcessGroups, experiment, reproduce
 from pipelines.runs.turns import say_crashed, turn, under_way
 from pipelines.runs.variants import BenchmarkName, Hours, ModelName, Override, RecipeName, Seed, settings
 from pipelines.runs.watch import Watch
+from pipelines.stages.check import forget_lost
+from pipelines.stages.stage_results import REPORTS
 
 REFUSED = "Refused"  # the failed state of a stage that would fail again: bad input, or an error of DVC itself
 RETRY_DELAY_S = 10
@@ -124,6 +126,8 @@ def _run_watched(
                 ended = [run_experiment(name, chosen, stages or [], force=force, groups=groups, return_state=True)]
             else:
                 stack.enter_context(turn(Path.cwd(), _say, lambda: watch is not None and watch.ended is not None))
+                if line := forget_lost(REPORTS):
+                    get_run_logger().warning(line)
                 ended = _run_all(graph, force=force, groups=groups)
     except BaseException:  # cancelled or killed: the task threads wait for their stages and would not notice
         groups.stop()

@@ -1,11 +1,15 @@
-"""check: `params.yaml` and the manifests that it names are checked before anything runs."""
+"""check: `params.yaml`, the manifests that it names and the registered version are checked before anything runs."""
 
+import sys
 from pathlib import Path
 
 from banet.config import Params
 from banet.data.manifest import MANIFESTS, read_benchmark
-from banet.errors import ConfigError
+from banet.errors import BanetError, ConfigError, ModelError
+from banet.tracking.registry import RegisteredModel, find
+from banet.tracking.store import connect
 from pipelines.stages.entrypoint import params, run_command
+from pipelines.stages.stage_results import REGISTERED, REPORTS, read_json
 
 
 def check(chosen: Params, manifests: Path) -> None:
@@ -23,9 +27,30 @@ def check(chosen: Params, manifests: Path) -> None:
         )
 
 
+def forget_lost(reports: Path) -> str | None:
+    """Delete `registered.json` if the store lacks the version that it names, and return a line that says so.
+
+    DVC sees files only. One that was pulled is up to date to it, although a colleague's store holds the model. Without
+    the file, it runs the register stage, and what follows from it.
+    """
+    try:
+        model = read_json(RegisteredModel, reports / REGISTERED, stage="register")
+        store = connect()
+        if find(store, model.name, model.version).digest == model.digest:
+            return None
+    except ModelError:
+        pass  # there is no such version
+    except BanetError:  # nothing is registered yet, or the store does not answer, without which a training can run
+        return None
+    (reports / REGISTERED).unlink()
+    return f"{model.name} version {model.version} of {REGISTERED} is not in {store.shown}: it will be registered there"
+
+
 def main() -> None:
-    """Check params.yaml and the manifests that it names."""
+    """Check params.yaml, the manifests that it names, and that the store holds what was registered."""
     check(params(), MANIFESTS)
+    if line := forget_lost(REPORTS):
+        print(line, file=sys.stderr)  # noqa: T201
 
 
 if __name__ == "__main__":

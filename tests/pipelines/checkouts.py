@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 REPO = Path(__file__).parents[2]
-GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost"]
+GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost", "-c", "init.defaultBranch=main"]
 
 
 def make_checkout(root: Path, *, steps: int = 4, checkpoint_every: int | str = "5 min") -> None:

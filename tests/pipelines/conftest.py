@@ -1,4 +1,4 @@
-"""One temporary Prefect server and worker for the whole session, and a project small enough to watch."""
+"""One temporary Prefect server and worker and one small whole line a session, and a project small enough to watch."""
 
 import os
 import shutil
@@ -15,8 +15,8 @@ from urllib.request import urlopen
 import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
-SERVER_START_S = 120  # 12 s on an idle machine with 2 cores, 30 s on a busy one
-REPO = Path(__file__).parents[2]
+SERVER_START_S = 120  # 12 s on an idle machine with 2 cores, 30 s on a busy onefrom tests.pipelines.checkouts import REPO, make_checkout
+
 BIN = Path(sys.executable).parent
 
 TOY_DVC_YAML = """\
@@ -48,6 +48,14 @@ from pathlib import Path
 print("step 1", flush=True)
 Path("weights.txt").write_text("trained")
 """
+
+
+@pytest.fixture(scope="session")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new repository with the files of this one that git has or would take, and a training of seconds."""
+    root = tmp_path_factory.mktemp("line") / "checkout"
+    make_checkout(root)
+    return root
 
 
 @pytest.fixture

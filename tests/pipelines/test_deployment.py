@@ -18,7 +18,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from banet.tracking.registry import find_alias
 from banet.tracking.store import connect
 from pipelines.graph import read_graph
-from tests.pipelines.checkouts import REPO, make_checkout
+from tests.pipelines.checkouts import REPO
 
 LIMIT_S = 400  # for the whole line; about a minute and a half on 2 idle cores, far more on busy ones
 
@@ -27,13 +27,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning"),  # DVC's own use of pygtrie
     pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),  # MLflow's own use of SQLAlchemy
 ]
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    made = tmp_path / "checkout"
-    make_checkout(made)
-    return made
 
 
 class Commands:

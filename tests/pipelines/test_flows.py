@@ -12,10 +12,12 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.states import Running
 
+from banet.tracking.registry import RegisteredModel
 from pipelines import flows
 from pipelines.flows import train_banet
 from pipelines.runs import dvc_runs
 from pipelines.runs.dvc_runs import Outcome, ProcessGroups, judge, reproduce
+from pipelines.stages.stage_results import write_json
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # DVC's own use of pygtrie
 
@@ -277,3 +279,18 @@ class TestFlow:
             states = [client.read_flow_run(run.id).state for run in (dead, other)]
             assert [state is not None and state.is_crashed() for state in states] == [True, False]
             assert [mark.stem for mark in (toy_project / ".dvc/tmp").glob("*.flow")] == [str(other.id)]
+
+    @pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")  # MLflow's own use of SQLAlchemy
+    def test_a_version_that_the_store_lacks_is_forgotten_first(
+        self, toy_project: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """What was pulled from a colleague with another store counts as up to date to DVC."""
+        monkeypatch.chdir(toy_project)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{toy_project}/mlflow.db")
+        registered = toy_project / "reports/registered.json"
+        registered.parent.mkdir()
+        write_json(registered, RegisteredModel(name="banet-mini", version=3, digest="0" * 64, run_id="0" * 32))
+        assert run_flow(stages=["fetch@near"]).is_completed()
+        assert not registered.exists()
+        warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert any("banet-mini version 3" in line and str(toy_project) in line for line in warned)
