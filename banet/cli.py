@@ -12,7 +12,7 @@ from banet.commands.pull import pull
 from banet.commands.registry import lineage, models, promote, register
 from banet.commands.restore import deblur
 from banet.commands.score import score
-from banet.commands.serve import serve
+from banet.commands.serve import drift, serve
 from banet.commands.study import study
 from banet.commands.synthesize import synthesize
 from banet.commands.training import cost, replay
@@ -45,6 +45,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     cost,
     replay,
     serve,
+    drift,
 )
 for command in COMMANDS:
     app.command(command)
