@@ -206,7 +206,7 @@ def format_drift(report: DriftReport) -> str:
     lines = [
         f"{report.served} pictures served{when}, {report.pictures} blurred ones of {report.benchmark}"
         + "".join(f"; {note}" for note in beside),
-        f"{'median (10 % to 90 %)':12}{'served':>28}{'shards':>28}{'PSI':>8}{'by chance':>11}",
+        f"{'':12}{'served':>28}{'shards':>28}{'PSI':>8}{'by chance':>11}   median (10 % to 90 %)",
     ]
     for feature in report.features:
         figures = f"{'-':>8}{'-':>11}"

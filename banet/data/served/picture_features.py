@@ -5,12 +5,15 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from banet.image import Image
 
 SIDE = 256  # pixels; what is looked at is at most this large, which bounds the time
 _LEFT = 13 / 32  # sum of the squares of the kernel of Gaussian and Laplacian: the share of a noise's variance it leaves
-_NOISE = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)  # blind to planes and straight edges along an axis
+_KERNEL = np.array(
+    [[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32
+)  # blind to planes and straight edges along an axis
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,11 +28,11 @@ class PictureFeatures:
 
 
 def picture_features(image: Image) -> PictureFeatures:
-    """Return the features of a picture, uint8 RGB (H, W, 3), from 3x3 up; larger ones take as long as 256x256.
+    """Return the features of a picture, uint8 RGB (H, W, 3).
 
     Noise is estimated as by J. Immerkær, "Fast Noise Variance Estimation", Computer Vision and Image Understanding 64
     (1996), 300-302; fine texture counts as noise. Sharpness is that of the picture reduced to `SIDE`, relative to its
-    contrast and without what the noise adds: neither size nor exposure nor noise alone changes it much.
+    contrast and less what the noise adds: neither size nor exposure nor noise alone changes it much.
     """
     height, width = image.shape[:2]
     reduction = max(1.0, max(height, width) / SIDE)
@@ -38,13 +41,16 @@ def picture_features(image: Image) -> PictureFeatures:
     smooth = cv2.GaussianBlur(grey, (3, 3), 0)
     detail, contrast = (float(cv2.meanStdDev(each)[1][0, 0]) for each in (cv2.Laplacian(smooth, cv2.CV_16S), smooth))
     top, left = max(0, height - SIDE) // 2, max(0, width - SIDE) // 2
-    middle = cv2.cvtColor(image[top : top + SIDE, left : left + SIDE], cv2.COLOR_RGB2GRAY)
-    residual = np.abs(cv2.filter2D(middle, cv2.CV_16S, _NOISE)[1:-1, 1:-1])
-    noise = math.sqrt(math.pi / 2) / 6 * float(residual.mean())
+    detail_left = max(0.0, detail**2 - _LEFT * _noise(grey) ** 2)
     return PictureFeatures(
         width=width,
         height=height,
         brightness=float(grey.mean()),
-        sharpness=max(0.0, detail**2 - _LEFT * (noise / reduction) ** 2) / contrast**2 if contrast else 0.0,
-        noise=noise,
+        sharpness=detail_left / contrast**2 if contrast else 0.0,
+        noise=_noise(cv2.cvtColor(image[top : top + SIDE, left : left + SIDE], cv2.COLOR_RGB2GRAY)),
     )
+
+
+def _noise(grey: npt.NDArray[np.uint8]) -> float:
+    residual = np.abs(cv2.filter2D(grey, cv2.CV_16S, _KERNEL))
+    return math.sqrt(math.pi / 2) / 6 * float(residual[1:-1, 1:-1].mean()) if min(grey.shape) > 2 else 0.0
