@@ -41,6 +41,7 @@ class ServedLog:
     """
 
     def __init__(self, folder: Path, *, rows: int = ROWS, seconds: float = SECONDS) -> None:
+        pa.array([None])  # loads pandas if it is there, which cannot be loaded any more when the process ends
         self._folder, self._rows, self._seconds = folder, rows, seconds
         self._held: deque[dict[str, Any]] = deque(maxlen=HELD)
         self._due, self._closed, self._said = threading.Event(), False, False
