@@ -56,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status: 0, 2 for bad input, 1 for a failure, each with one line.
 
     A signal ends the process with one line and the status 128 and its number, if it has no `arguments` but its own.
+    `banet drift --fail` has 3 for what has moved.
     """
     stopped = raise_on_signals() if arguments is None else []
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

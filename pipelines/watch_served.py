@@ -22,7 +22,7 @@ EVENT = "banet.served.moved"
 def watch_served(
     served: str = "served",
     benchmark: BenchmarkName | None = None,
-    days: Annotated[float, Field(gt=0)] | None = 7,
+    days: Annotated[float, Field(gt=0, le=36500)] | None = 7,
 ) -> State[Any]:
     """Compare what was served with a benchmark's shards, as `banet drift` does; what has moved is an event.
 

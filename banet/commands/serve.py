@@ -18,6 +18,7 @@ from banet.files import writing_to
 # Seconds that Ray's controller, which inherits them, gives what listens: it kills what took 5 to start.
 PATIENCE = {"RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60", "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60"}
 Seconds = Annotated[float, Parameter(validator=validators.Number(gt=0))]
+Days = Annotated[float, Parameter(validator=validators.Number(gt=0, lte=36500))]
 
 
 def serve(
@@ -94,7 +95,7 @@ def drift(
     shards: Path | None = None,
     benchmark: str | None = None,
     variant: str | None = None,
-    since: Seconds | None = None,
+    since: Days | None = None,
     as_json: Annotated[bool, Parameter(name="--json")] = False,
     fail: bool = False,
 ) -> None:
@@ -126,6 +127,9 @@ def drift(
         report = compare_served(
             served, shards or SHARDS / str(benchmark), variant=variant, since=begin, on_progress=bar.to
         )
-    print(json.dumps(asdict(report), default=datetime.isoformat, indent=2) if as_json else format_drift(report))
+    if as_json:
+        print(json.dumps({"moved": report.moved, **asdict(report)}, default=datetime.isoformat, indent=2))
+    else:
+        print(format_drift(report))
     if fail and report.moved:
         raise MovedError(f"what is served has moved away from {report.benchmark}: {', '.join(report.moved)}")

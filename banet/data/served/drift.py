@@ -200,20 +200,18 @@ def stability(reference: Values, served: Values) -> tuple[float, float]:
 def format_drift(report: DriftReport) -> str:
     """Lay out what moved as a table, with what must be said of it."""
     when = f" from {report.first:%Y-%m-%d %H:%M} to {report.last:%Y-%m-%d %H:%M} UTC" if report.first else ""
-    beside = [f"{report.refused} answers were refusals"] if report.refused else []
-    if report.unreadable:
-        beside.append(f"{report.unreadable} damaged or half-written files are left out")
+    beside = {"refused": report.refused, "damaged or half-written files left out": report.unreadable}
     lines = [
-        f"{report.served} pictures served{when}, {report.pictures} blurred ones of {report.benchmark}"
-        + "".join(f"; {note}" for note in beside),
-        f"{'':12}{'served':>28}{'shards':>28}{'PSI':>8}{'by chance':>11}   median (10 % to 90 %)",
+        f"served: {report.served} pictures{when}" + "".join(f"; {what}: {n}" for what, n in beside.items() if n),
+        f"shards: {report.pictures} blurred pictures of {report.benchmark}",
+        f"{'median (10 to 90 %)':12}{'served':>19}{'shards':>26}{'PSI':>8}{'by chance':>11}",
     ]
     for feature in report.features:
         figures = f"{'-':>8}{'-':>11}"
         if feature.index is not None and feature.by_chance is not None:
             figures = f"{feature.index:8.3f}{feature.by_chance:11.3f}"
         lines.append(
-            f"{feature.name:12}{_shown(feature.served):>28}{_shown(feature.shards):>28}{figures}  {feature.verdict}"
+            f"{feature.name:12}{_shown(feature.served):>26}{_shown(feature.shards):>26}{figures}  {feature.verdict}"
         )
     if any(feature.verdict == "too few" for feature in report.features):
         lines.append(f"too few pictures to tell: {LEAST} are needed on either side")

@@ -100,14 +100,14 @@ def test_values_that_many_share_have_a_bin_of_their_own() -> None:
     assert stability(np.full(100, 720.0), np.full(100, 720.0))[0] < MODERATE
 
 
-@pytest.mark.parametrize(("pictures", "served"), [(60, 50), (444, 50), (444, 200), (1000, 1000)])
-def test_one_look_in_hundreds_is_a_false_alarm(pictures: int, served: int) -> None:
+@pytest.mark.parametrize(("pictures", "served"), [(60, 50), (444, 50), (444, 100), (444, 200), (1000, 1000)])
+def test_fewer_than_one_look_in_a_hundred_is_a_false_alarm(pictures: int, served: int) -> None:
     rng, looks, alarms = np.random.default_rng(0), 2000, 0
     for _ in range(looks):
         index, by_chance = stability(rng.lognormal(size=pictures), rng.lognormal(size=served))
         alarms += index >= max(MODERATE, by_chance)
     print(f"{pictures} of the shards, {served} served: {alarms} of {looks} looks")  # pytest -rP shows it
-    assert alarms / looks <= 0.004
+    assert alarms / looks < 0.01
 
 
 def test_a_real_move_is_seen_in_nearly_every_look() -> None:
