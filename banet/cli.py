@@ -12,7 +12,7 @@ from banet.commands.pull import pull
 from banet.commands.registry import lineage, models, promote, register
 from banet.commands.restore import deblur
 from banet.commands.score import score
-from banet.commands.serve import serve
+from banet.commands.serve import drift, serve
 from banet.commands.study import study
 from banet.commands.synthesize import synthesize
 from banet.commands.training import cost, replay
@@ -45,6 +45,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     cost,
     replay,
     serve,
+    drift,
 )
 for command in COMMANDS:
     app.command(command)
@@ -55,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status: 0, 2 for bad input, 1 for a failure, each with one line.
 
     A signal ends the process with one line and the status 128 and its number, if it has no `arguments` but its own.
+    `banet drift --fail` has 3 for what has moved.
     """
     stopped = raise_on_signals() if arguments is None else []
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

@@ -45,6 +45,12 @@ class PartialError(BanetError):
     exit_status = 1
 
 
+class MovedError(BanetError):
+    """What is served has moved away from the shards, for those who ask by exit status (3)."""
+
+    exit_status = 3
+
+
 def raise_on_signals() -> list[signal.Signals]:
     """Raise KeyboardInterrupt on the first signal, which the list then holds; the second has its default effect."""
     stopped: list[signal.Signals] = []

@@ -64,6 +64,7 @@ OWNERS = {  # files, or folders with all below; a package that is not named here
     "cv2": (
         "banet/data/images/",
         "banet/data/pairs/",
+        "banet/data/served/picture_features.py",
         "banet/data/sharding/judgement.py",
         "banet/data/shards/pixels.py",
         "banet/data/stream/augmentation.py",

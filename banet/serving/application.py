@@ -8,6 +8,7 @@ import asyncio
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import prometheus_client
@@ -17,8 +18,10 @@ from ray.serve.handle import DeploymentHandle
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from banet.data.images.codec import decode_picture, encode_jpeg, encode_png
+from banet.data.images.codec import DecodedImage, decode_picture, encode_jpeg, encode_png
 from banet.data.images.header import PNG, TooLargeError
+from banet.data.served.picture_features import PictureFeatures, picture_features
+from banet.data.served.served_log import ServedLog
 from banet.errors import BanetError, ResourceError
 from banet.image import SMALLEST, Image, to_image
 from banet.inference import network_input
@@ -60,11 +63,19 @@ def _pixels(images: list[Image]) -> int:
 class Restorer:
     """A replica with a model of its own, which it exchanges between two batches when the champion moves."""
 
-    def __init__(self, source: Source, limits: RequestLimits, look_every: float) -> None:
+    def __init__(self, source: Source, limits: RequestLimits, look_every: float, watched: Path | None) -> None:
+        self._log = None
         address, load = source.newest()
         self._limits, self._held = limits, (address, load())
         self._room = asyncio.Semaphore(DECODED)
         threading.Thread(target=follow, args=(source, look_every, address, self._take), daemon=True).start()
+        if watched is not None:
+            self._log = ServedLog(watched)
+
+    def __del__(self) -> None:
+        """Write what the log holds: Ray calls this when it ends a replica in order."""
+        if self._log is not None:
+            self._log.close()
 
     def _take(self, address: str, model: BANet) -> None:
         self._held = address, model  # at once: a batch keeps the one that it began with
@@ -75,13 +86,22 @@ class Restorer:
 
     async def __call__(self, content: bytes) -> Answer:
         """Return the restored picture in the format it came in, or why there is none."""
+        looked: list[PictureFeatures] = []
         async with self._room:
-            return await self._answered(content)
+            answer = await self._answered(content, looked)
+        if self._log is not None:
+            self._log.add(looked[0] if looked else None, status=answer.status, model=answer.model)
+        return answer
 
-    async def _answered(self, content: bytes) -> Answer:
+    def _decoded(self, content: bytes, looked: list[PictureFeatures]) -> DecodedImage:
+        picture = decode_picture(content, "the picture", most_pixels=self._limits.pixels)
+        if self._log is not None and min(picture.pixels.shape[:2]) >= SMALLEST:
+            looked.append(picture_features(picture.pixels))
+        return picture
+
+    async def _answered(self, content: bytes, looked: list[PictureFeatures]) -> Answer:
         try:
-            most = self._limits.pixels
-            picture = await asyncio.to_thread(decode_picture, content, "the picture", most_pixels=most)
+            picture = await asyncio.to_thread(self._decoded, content, looked)
             if min(picture.pixels.shape[:2]) < SMALLEST:
                 return self._refusal(400, f"the picture is smaller than {SMALLEST}x{SMALLEST}")
             restored, model = await self._restored(picture.pixels)
@@ -190,14 +210,16 @@ class Front:
         return Response(found.content, found.status, {"X-Model": found.model}, media_type=found.media)
 
 
-def application(source: Source, limits: RequestLimits, *, replicas: int, cores: float, look_every: float) -> Any:  # noqa: ANN401  # ray has no types
-    """Return the application, with so many replicas of so many cores."""
+def application(
+    source: Source, limits: RequestLimits, *, replicas: int, cores: float, look_every: float, watched: Path | None
+) -> Any:  # noqa: ANN401  # ray has no types
+    """Return the application, with so many replicas of so many cores, which log what they get in a folder."""
     most = limits.requests + 16  # beside those refused by us, with a time to come again
     restorer = Restorer.options(  # type: ignore[attr-defined]  # ray has no types
         num_replicas=replicas,
         max_ongoing_requests=limits.requests,
         ray_actor_options={"num_cpus": cores},
-    ).bind(source, limits, look_every)
+    ).bind(source, limits, look_every, watched)
     front = Front.options(  # type: ignore[attr-defined]
         max_ongoing_requests=most, max_queued_requests=most, ray_actor_options={"num_cpus": 0}
     )

@@ -3,6 +3,7 @@
 import logging
 import os
 import socket
+from pathlib import Path
 
 import ray
 import ray.exceptions
@@ -13,7 +14,16 @@ from banet.serving.application import RequestLimits, application
 from banet.serving.followed_model import Source
 
 
-def run(source: Source, limits: RequestLimits, *, host: str, port: int, replicas: int, look_every: float) -> None:
+def run(
+    source: Source,
+    limits: RequestLimits,
+    *,
+    host: str,
+    port: int,
+    replicas: int,
+    look_every: float,
+    watched: Path | None = None,
+) -> None:
     """Start the service, and wait until it answers.
 
     Raises:
@@ -26,7 +36,7 @@ def run(source: Source, limits: RequestLimits, *, host: str, port: int, replicas
     share = min(cores // replicas, os.cpu_count() or 1)  # on a cluster, no replica has more than a machine
     quiet = {"log_level": "ERROR"}
     logging.getLogger("ray.serve").setLevel(logging.ERROR)  # of this process
-    app = application(source, limits, replicas=replicas, cores=share, look_every=look_every)
+    app = application(source, limits, replicas=replicas, cores=share, look_every=look_every, watched=watched)
     try:
         serve.start(http_options={"host": host, "port": port}, logging_config=quiet)
         serve.run(app, name="banet", route_prefix="/", logging_config=quiet)

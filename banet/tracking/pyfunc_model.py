@@ -20,9 +20,12 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 from torch import nn
 
 from banet.data.images.codec import decode_picture, encode_png
+from banet.data.served.picture_features import PictureFeatures, picture_features
+from banet.data.served.served_log import ServedLog
 from banet.errors import BanetError, DataError
-from banet.image import Image, require_image
+from banet.image import SMALLEST, Image, require_image
 from banet.memory import enough_memory
+from banet.model.digest import weights_digest
 from banet.model.network import BANet
 from banet.model.weights import load_weights
 from banet.restoring.any_size import restore_any_size
@@ -30,6 +33,7 @@ from banet.restoring.any_size import restore_any_size
 MOST_PIXELS = 2**25  # of an encoded image: a file of a few kilobytes may claim many more
 MOST_BYTES = 2**27  # of all encoded images of one call
 TIMEOUT = "MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT"  # seconds, in the environment of `mlflow models serve`
+SERVED_LOG = "BANET_SERVED_LOG"  # in that environment too: a folder that gets a row for each picture (`banet drift`)
 _SHARE = 0.9  # of that time; then MLflow answers by itself and lets its thread compute on
 _TOO_LARGE = "make it smaller, or restore it in parts"
 
@@ -66,6 +70,9 @@ class Restoring:
     model: BANet
     _alone = threading.Lock()
     _seconds = _end = float("inf")
+    _log: ServedLog | None = None
+    _digest = ""  # of the weights
+    _features: PictureFeatures | None = None  # of the picture in work
 
     def predict(
         self, context: PythonModelContext, model_input: list[bytes | np.ndarray]
@@ -77,7 +84,7 @@ class Restoring:
             if held > MOST_BYTES:
                 raise DataError(f"the images have {held / 2**20:.0f} MiB, more than {MOST_BYTES >> 20}: send fewer")
             with self._in_time():
-                restored = [self._one(image) for image in images]
+                restored = [self._logged(image) for image in images]
         except BanetError as error:
             raise RefusedError(str(error)) from None
         return restored if isinstance(model_input, list) else restored[0]
@@ -103,6 +110,23 @@ class Restoring:
         for module in network.modules():
             module.register_forward_pre_hook(self._require_time)
 
+    def log_served(self, folder: Path, weights: Path) -> None:
+        """Keep a row of each picture in a folder of logs."""
+        self._log, self._digest = ServedLog(folder), weights_digest(weights)
+
+    def _logged(self, image: Image | bytes | str | list[object]) -> Image | bytes:
+        if self._log is None:
+            return self._one(image)
+        self._features, status = None, 500
+        try:
+            restored, status = self._one(image), 200
+        except BanetError:
+            status = 400
+            raise
+        finally:
+            self._log.add(self._features, status=status, model=self._digest)
+        return restored
+
     def _one(self, image: Image | bytes | str | list[object]) -> Image | bytes:
         if isinstance(image, str):
             try:
@@ -118,6 +142,8 @@ class Restoring:
         return self._restored(require_image(image))
 
     def _restored(self, image: Image) -> Image:
+        if self._log is not None and min(image.shape[:2]) >= SMALLEST:
+            self._features = picture_features(image)
         with enough_memory("the image", _TOO_LARGE, size=image.shape, config=self.model.config):
             return restore_any_size(self.model, image)
 
@@ -141,8 +167,11 @@ class ModelOfRecord(Restoring, PythonModel):  # type: ignore[misc]  # mlflow has
     def load_context(self, context: PythonModelContext) -> None:
         """Load the version's weights."""
         device = context.model_config["device"]
-        self.model = load_weights(Path(context.artifacts["weights"])).to(device)
+        weights = Path(context.artifacts["weights"])
+        self.model = load_weights(weights).to(device)
         self.watch(self.model)
+        if folder := os.environ.get(SERVED_LOG):
+            self.log_served(Path(folder), weights)
 
 
 mlflow.models.set_model(ModelOfRecord())

@@ -27,7 +27,7 @@ HOUSE = "banet"
 PROGRAM = Path(__file__).with_name("pyfunc_model.py")
 _PROGRAM = PROGRAM.relative_to(ROOT).as_posix()
 _FACE = f"{HOUSE}/__init__.py"  # public names, most of which a version does not carry: left empty
-# At the installed versions; MLflow would take 18 s to infer them.
+# At the installed versions, pyarrow by mlflow; MLflow would take 18 s to infer them.
 REQUIREMENTS = ("mlflow", "numpy", "opencv-python-headless", "pillow", "pyyaml", "safetensors", "torch", "tqdm")
 
 Sources = Mapping[str, str]

@@ -11,16 +11,19 @@ import time
 import urllib.error
 import urllib.request
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import PIL.ImageCms
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from banet.data.images.codec import decode_picture, encode_jpeg, encode_png
+from banet.data.served.picture_features import picture_features
 from banet.inference import restore
 from banet.model.network import BANet
 from banet.model.network_config import BANetConfig
@@ -45,6 +48,7 @@ class Service(NamedTuple):
     address: str
     store: Store
     folders: list[Path]  # weights of versions 1 and 2
+    process: subprocess.Popen[bytes]
 
     def ask(self, content: bytes | None = None, path: str = "/") -> Reply:
         """POST the content, or GET."""
@@ -70,6 +74,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "banet.cli", "serve", "models:/banet-served@champion", "--port", str(port)]
     command += ["--max-requests", "4", "--max-mib", "1", "--max-megapixels", "1", "--look-every", "0.5"]
+    command += ["--watch", "watched/served"]
     environment = os.environ | {"RAY_ADDRESS": "local", "MLFLOW_TRACKING_URI": store.uri, "OMP_NUM_THREADS": "1"}
     with (here / "log").open("w") as log:
         process = subprocess.Popen(command, env=environment, cwd=here, stdout=log, stderr=log)
@@ -79,7 +84,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
             assert process.poll() is None, (here / "log").read_text()
             assert time.monotonic() < end, (here / "log").read_text()
             time.sleep(0.5)
-        yield Service(f"http://127.0.0.1:{port}", store, folders)
+        yield Service(f"http://127.0.0.1:{port}", store, folders, process)
     finally:
         process.terminate()
         assert process.wait(STARTED_WITHIN) == 128 + signal.SIGTERM
@@ -159,3 +164,20 @@ def test_a_champion_that_moves_is_taken_over_without_a_lost_request(service: Ser
         assert np.array_equal(decode_picture(reply.content, "the answer").pixels, expected[version - 1])
         assert time.monotonic() < end
     assert json.loads(service.ask(path="/health").content)["model"] == seen[-1]
+
+
+def test_a_service_that_has_ended_leaves_a_row_of_every_picture(service: Service) -> None:
+    """The last test: it ends the service."""
+    assert service.ask(encode_png(IMAGE)).status == 200
+    metrics = service.ask(path="/metrics").content.decode()
+    restored = next(line for line in metrics.splitlines() if line.startswith('banet_requests_total{status="200"}'))
+    service.process.terminate()
+    service.process.wait(STARTED_WITHIN)
+    rows = pq.read_table(service.folders[0].parent / "watched/served").to_pylist()
+    statuses = Counter(row["status"] for row in rows)
+    assert statuses[200] >= float(restored.split()[1])  # some answers may have come too late for their requests
+    assert (statuses[400], statuses[413]) == (2, 1)  # of what the front has let pass
+    assert {row["model"] for row in rows} == {"models:/banet-served/1", "models:/banet-served/2"}
+    seen, (last,) = picture_features(IMAGE), [row for row in rows if row["time"] == max(row["time"] for row in rows)]
+    assert (last["width"], last["height"], last["noise"]) == (seen.width, seen.height, seen.noise)
+    assert {row["width"] for row in rows if row["status"] != 200} == {None}

@@ -3,14 +3,18 @@
 import base64
 import zlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import PIL.ImageCms
+import pyarrow.parquet as pq
 import pytest
 
 from banet.data.images.codec import decode_picture, encode_png
+from banet.data.served.picture_features import picture_features
 from banet.inference import restore
+from banet.model.digest import weights_digest
 from banet.model.network import BANet
 from banet.model.network_config import BANetConfig
 from banet.model.weights import load_weights, save_weights
@@ -98,3 +102,26 @@ def test_a_request_that_takes_too_long_ends_before_the_server_s_own_limit(
     assert "takes longer than the" in answer.json()["message"]
     monkeypatch.delenv(TIMEOUT)
     assert client.post("/invocations", json={"inputs": [IMAGE.tolist()]}).status_code == 200
+
+
+def test_what_is_served_is_logged_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = tmp_path / "weights"
+    save_weights(BANet(BANetConfig(stem_channels=2, channels=4, modules=1, fusion_channels=2)), weights)
+    saved = save_pyfunc(weights, tmp_path / "saved", model_id="m-1", run_id="")
+    monkeypatch.setenv("BANET_SERVED_LOG", str(tmp_path / "log"))
+    from mlflow.pyfunc import load_model
+
+    model = load_model(str(saved))
+    answers = model.predict([encode_png(IMAGE), IMAGE[:9, :8]])
+    assert len(answers) == 2
+    with pytest.raises(Exception, match="damaged"):
+        model.predict([encode_png(IMAGE)[:-200]])
+    model.unwrap_python_model()._log.close()
+    rows = pq.read_table(tmp_path / "log").to_pylist()
+    assert [(row["width"], row["height"], row["status"]) for row in rows] == [
+        (33, 20, 200),
+        (8, 9, 200),
+        (None, None, 400),
+    ]
+    assert rows[0]["brightness"] == pytest.approx(picture_features(IMAGE).brightness)
+    assert {row["model"] for row in rows} == {weights_digest(weights)}
