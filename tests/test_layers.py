@@ -84,7 +84,7 @@ OWNERS = {  # files, or folders with all below; a package that is not named here
     "onnxscript": ("banet/restoring/export.py",),  # what torch exports with
     "prometheus_client": ("banet/serving/application.py",),
     "starlette": ("banet/serving/application.py",),
-    "pillow_heif": (),
+    "pillow_heif": ("banet/data/images/heif.py",),
     "psycopg": (),  # a driver that MLflow's server finds by its name
     "skimage": (),  # mini reads their photographs as files
     "sklearn": (),

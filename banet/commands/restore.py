@@ -73,10 +73,10 @@ def deblur(
     chapters are copied; an interrupted run goes on where it was.
 
     Args:
-        given: PNG, JPEG, WebP, TIFF, AVIF, …, or a video; - is standard input.
+        given: PNG, JPEG, WebP, TIFF, AVIF, HEIC, …, or a video; - is standard input.
         output: a file, in the format its ending names; a folder if there are several pictures; - is standard output.
         model: a folder or a models:/ URI; by default the champion last promoted.
-        quality: of JPEG, WebP and AVIF; by default a JPEG's own, 95 if it was none, and lossless for the others.
+        quality: of JPEG, HEIC, WebP and AVIF; by default a JPEG's own, 95 for others, and WebP and AVIF without loss.
         compare: also write NAME-compared beside each output: before and after, side by side.
         report: a table, e.g. changes.csv: how much each picture changed, and where.
         local_crop: average strips over windows of a training crop of this side, pixels; by default as the model says.
@@ -195,7 +195,7 @@ class _Options(NamedTuple):
 
 
 def _deblur_one(given: str, output: str, options: _Options) -> None:
-    from banet.data.images.codec import require_writable
+    from banet.data.images.heif import require_output
     from banet.data.images.photograph import losses
     from banet.progress import ProgressBar, say
     from banet.restoring import batch
@@ -206,7 +206,7 @@ def _deblur_one(given: str, output: str, options: _Options) -> None:
     if out is not None and out.is_dir():
         out /= Path(given).name
     if out is not None:
-        require_writable(out)
+        require_output(out)
         if out.exists() and given != STANDARD and out.samefile(given):
             raise DataError(f"{out} is the input itself, which would be lost: name another output")
     shown = "standard input" if given == STANDARD else given
