@@ -75,7 +75,7 @@ def by_torch(folder: Path, options: dict[str, Any]) -> Pass:
 
     def run(x_BCHW: Array) -> Array:
         with torch.inference_mode():
-            return model(torch.from_numpy(x_BCHW)).numpy()
+            return model(torch.from_numpy(x_BCHW)).numpy()  # type: ignore[no-any-return]
 
     return run
 
@@ -89,7 +89,7 @@ def by_onnxruntime(folder: Path, options: dict[str, Any]) -> Pass:
         settings.add_session_config_entry(key, value)
     session = onnxruntime.InferenceSession(folder / "network.onnx", settings, providers=["CPUExecutionProvider"])
     (name,) = (one.name for one in session.get_inputs())
-    return lambda x_BCHW: session.run(None, {name: x_BCHW})[0]  # type: ignore[no-any-return]
+    return lambda x_BCHW: session.run(None, {name: x_BCHW})[0]
 
 
 def by_openvino(folder: Path, options: dict[str, Any]) -> Pass:
@@ -131,8 +131,11 @@ class Arm:
         pipe = subprocess.PIPE
         self.name = name
         self.process = subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True)
+
+    def wait(self) -> None:
+        """Wait until it is warm, then stop it."""
         if self._line() != "ready\n":
-            raise SystemExit(f"{name} does not start")
+            raise SystemExit(f"{self.name} does not start")
         self.process.send_signal(signal.SIGSTOP)
 
     def seconds(self) -> list[float]:
@@ -207,6 +210,8 @@ def measure(network: str, folder: Path, names: list[str], seconds: float) -> dic
     try:
         for name in names:
             arms.append(Arm(name, folder))
+        for arm in arms:
+            arm.wait()
         expected = np.load(folder / "torch.npy")
         difference = {name: float(np.abs(np.load(folder / f"{name}.npy") - expected).max()) for name in names}
         result: dict[str, Any] = {"difference from torch": difference, "idle": summed_up(rounds(arms, seconds))}

@@ -265,7 +265,8 @@ def _encode_by_opencv(held: PhotographFile, ending: str, quality: int | None) ->
     elif ending == _AVIF:
         flags = [cv2.IMWRITE_AVIF_QUALITY, quality or 100, cv2.IMWRITE_AVIF_DEPTH, held.bits]
     kinds = (cv2.IMAGE_METADATA_ICCP, cv2.IMAGE_METADATA_EXIF, cv2.IMAGE_METADATA_XMP)
-    beside = [(kind, part) for kind, part in zip(kinds, (held.profile, held.exif, held.xmp), strict=True) if part]
+    xmp = held.xmp + b"\0" if ending == _PNG else held.xmp  # without it, OpenCV reads on in memory to the next 0
+    beside = [(kind, part) for kind, part in zip(kinds, (held.profile, held.exif, xmp), strict=True) if part]
     image = np.ascontiguousarray(held.pixels[..., order])
     try:
         if ending in _WITH_ALPHA:
