@@ -223,7 +223,7 @@ def _deblur_one(given: str, output: str, options: _Options) -> None:
         out /= Path(given).name
     if out is not None:
         require_output(out)
-        if out.exists() and given != STANDARD and out.samefile(given):
+        if out.exists() and Path(given).exists() and out.samefile(given):
             raise DataError(f"{out} is the input itself, which would be lost: name another output")
     shown = "standard input" if given == STANDARD else given
     photograph = batch.read(_content(given), shown, None if out is None else out.suffix.lower())

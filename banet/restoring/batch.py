@@ -89,8 +89,11 @@ def restore(what: Restoration, photograph: PhotographFile, where: str) -> Photog
         DataError: it is smaller than 8x8.
         ResourceError: too little memory.
     """
-    with enough_memory(where, REMEDY, size=photograph.pixels.shape, config=what.config):
-        return restore_photograph(photograph, what.restore)
+    try:
+        with enough_memory(where, REMEDY, size=photograph.pixels.shape, config=what.config):
+            return restore_photograph(photograph, what.restore)
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from None
 
 
 def encode(what: Restoration, before: PhotographFile, after: PhotographFile, ending: str) -> Restored:

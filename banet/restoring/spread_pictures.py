@@ -2,6 +2,7 @@
 
 import os
 import pickle
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -63,9 +64,6 @@ def restore_over_ray(
         on_progress(len(pictures), len(pictures))
     except ResourceError as error:
         raise outputs.stopped(error, len(pictures)) from None
-    for picture in left.values():
-        killed = f"the process that restored it was killed {TRIES} times: memory may be short"
-        outputs.fail(picture, ResourceError(killed))
     return outputs.outcome
 
 
@@ -90,14 +88,12 @@ def _results(start: Start, pictures: Mapping[int, PictureFile]) -> Iterator[tupl
     ]
     with errors_as_themselves():
         files = ray.data.from_items(rows, override_num_blocks=min(len(rows), _BLOCKS))
-        files.context.max_errored_blocks = -1  # of pictures whose process was killed too often; they are missing then
         results = files.map(_read, num_cpus=0, label_selector={"ray.io/node-id": node}).map(
             _Worker,
             compute=pool,
-            fn_constructor_args=(start,),
+            fn_constructor_args=(start, ray.remote(num_cpus=0)(_Tries).remote()),
             num_cpus=None if gpus else 1,
             num_gpus=1 if gpus else None,
-            max_task_retries=TRIES - 1,
         )
         for batch in results.iter_batches(batch_size=None, prefetch_batches=0):
             for number, digest, pickled in zip(batch["number"], batch["digest"], batch["pickled"], strict=True):
@@ -116,19 +112,39 @@ def _read(row: _Row) -> _Row:
     return row | {"content": content, "digest": digest, "fault": ""}
 
 
+class _Tries:
+    """Counts in a process of its own how often a picture was begun: Ray Data restarts killed workers indefinitely."""
+
+    def __init__(self) -> None:
+        self.begun: Counter[int] = Counter()
+
+    def begin(self, number: int) -> int:
+        self.begun[number] += 1
+        return self.begun[number]
+
+    def end(self, number: int) -> None:
+        del self.begun[number]
+
+
 class _Worker:
     """Restores in a process of its own, on one thread if it has no GPU."""
 
-    def __init__(self, start: Start) -> None:
-        self.start = start
+    def __init__(self, start: Start, tries: Any) -> None:  # noqa: ANN401  # an actor's handle
+        self.start, self.tries = start, tries
         self.what: Restoration | None = None
 
     def __call__(self, row: _Row) -> _Row:
         """Restore one picture."""
+        import ray
+
+        number = int(row["number"])
         try:
+            if ray.get(self.tries.begin.remote(number)) > TRIES:
+                raise ResourceError(f"the process that restored it was killed {TRIES} times: memory may be short")
             result: Restored | Exception = self._restored(row)
         except Exception as error:  # of ours as of the picture; the driver raises others
             result = error
+        self.tries.end.remote(number)
         return {"number": row["number"], "digest": row["digest"], "pickled": pickle.dumps(result)}
 
     def _restored(self, row: _Row) -> Restored:
