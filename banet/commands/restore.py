@@ -1,5 +1,6 @@
 """`banet deblur`: pictures and videos through a network."""
 
+import os
 import re
 import sys
 from collections.abc import Collection, Mapping, Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from banet.restoring.batch import Restoration
     from banet.restoring.change import Change
     from banet.restoring.input_files import PictureFile
+    from banet.restoring.spread_pictures import Start
 
 STANDARD = "-"  # input or output
 
@@ -54,6 +56,7 @@ def deblur(
     local_crop: Positive | None = None,
     sub_images: bool = False,
     max_memory: Annotated[int | None, Parameter(converter=_bytes, n_tokens=1, metavar="SIZE")] = None,
+    ray: bool | None = None,
     encoder: str | None = None,
     crf: int | None = None,
     drop: Annotated[list[int] | None, Parameter(converter=numbers, n_tokens=1, metavar="N,N,…")] = None,
@@ -73,16 +76,18 @@ def deblur(
     chapters are copied; an interrupted run goes on where it was.
 
     Args:
-        given: PNG, JPEG, WebP, TIFF, AVIF, …, or a video; - is standard input.
+        given: PNG, JPEG, WebP, TIFF, AVIF, HEIC, …, or a video; - is standard input.
         output: a file, in the format its ending names; a folder if there are several pictures; - is standard output.
         model: a folder or a models:/ URI; by default the champion last promoted.
-        quality: of JPEG, WebP and AVIF; by default a JPEG's own, 95 if it was none, and lossless for the others.
+        quality: of JPEG, HEIC, WebP and AVIF; by default a JPEG's own, 95 for others, and WebP and AVIF without loss.
         compare: also write NAME-compared beside each output: before and after, side by side.
         report: a table, e.g. changes.csv: how much each picture changed, and where.
         local_crop: average strips over windows of a training crop of this side, pixels; by default as the model says.
         sub_images: restore eight sub-images separately and put them together, as SA* and BA* in Table 9.
         max_memory: what the program may hold in memory, e.g. 2GiB; by default what is free. A picture that needs more
             is restored in pieces, with the same result; features that do not fit in are kept in a file beside OUTPUT.
+        ray: spread a folder over all machines of the Ray cluster that RAY_ADDRESS names, which is the default if it is
+            set, or over the cores or GPUs of this one.
         encoder: of a video, by FFmpeg's name, e.g. libx265 or hevc_nvenc; by default one of the same codec.
         crf: quality of a video on the encoder's scale, 0 the best; by default one that shows no loss.
         drop: numbers of a video's streams to leave out, e.g. 2,3.
@@ -92,8 +97,8 @@ def deblur(
 
     clip = Path(given)
     if clip.is_file() and is_video(clip):
-        if sub_images or compare or report or quality is not None:
-            raise ConfigError("--sub-images, --compare, --report and --quality are for pictures: leave them out")
+        if sub_images or compare or report or ray or quality is not None:
+            raise ConfigError("--sub-images, --compare, --report, --ray and --quality are for pictures: leave them out")
         note = _video(clip, Path(output), model, local_crop, max_memory, encoder=encoder, crf=crf, drop=drop or ())
         print(f"{output}: restored by {note}")
         return
@@ -103,10 +108,13 @@ def deblur(
         raise ConfigError("--max-memory does not go with --sub-images, which restores each of them whole: drop one")
     options = _Options(model, quality, compare, report, local_crop, sub_images, max_memory)
     pictures = None if STANDARD in (given, output) else many_pictures(given, Path(output), compare=compare)
-    if pictures is None:
-        _deblur_one(given, output, options)
+    if pictures is not None:
+        over_ray = "RAY_ADDRESS" in os.environ if ray is None else ray
+        _deblur_many(given, pictures, Path(output), options, over_ray=over_ray)
+    elif ray:
+        raise ConfigError(f"--ray is for many pictures, {given} is one: name a folder or a pattern, or leave it out")
     else:
-        _deblur_many(given, pictures, Path(output), options)
+        _deblur_one(given, output, options)
 
 
 def _video(
@@ -161,42 +169,50 @@ class _Options(NamedTuple):
     sub_images: bool
     max_memory: int | None
 
-    def restoration(self, folder: Path | None, on_progress: "OnProgress") -> tuple["Restoration", str]:
-        """Load the model; return what it does to a picture, and where it is from."""
-        from banet.inference import fastest_device, restore_array_in_parts
+    def load(
+        self, folder: Path | None = None, on_progress: "OnProgress" = lambda done, total: None
+    ) -> tuple["Start", str]:
+        """Load the model; return what starts it on a device, and where it is from."""
+        from banet.inference import restore_array_in_parts
         from banet.model.network import with_local_strips
         from banet.progress import say
         from banet.restoring.any_size import restore_any_size
         from banet.restoring.batch import Restoration
 
         network, source, digest = load_source(self.model)
-        network.to(fastest_device())
         chosen = network if self.local_crop is None else with_local_strips(network, self.local_crop)
         if self.max_memory is not None and chosen.config.attention == "sa":
             say("self-attention takes the picture whole: --max-memory is not kept")
-
-        def restore(image: "npt.NDArray[Any]") -> "npt.NDArray[Any]":
-            if self.sub_images:
-                return restore_array_in_parts(chosen, image)
-            return restore_any_size(chosen, image, max_memory=self.max_memory, folder=folder, on_progress=on_progress)
-
         precision = str(next(network.parameters()).dtype).removeprefix("torch.")
         named = source if source.startswith("models:") else Path(source).name
         decide = {key: getattr(self, key) for key in ("local_crop", "sub_images", "quality", "compare")}
-        what = Restoration(
-            restore=restore,
-            config=network.config,
-            facts={"Model": named, "Digest": digest, "Precision": precision},
-            options=decide | {"model": digest, "precision": precision},
-            quality=self.quality,
-            compare=self.compare,
-        )
-        return what, source
+
+        def start(device: str, max_memory: int | None) -> "Restoration":
+            chosen.to(device)
+
+            def restore(image: "npt.NDArray[Any]") -> "npt.NDArray[Any]":
+                if self.sub_images:
+                    return restore_array_in_parts(chosen, image)
+                limits = [limit for limit in (self.max_memory, max_memory) if limit is not None]
+                most = min(limits, default=None)
+                return restore_any_size(chosen, image, max_memory=most, folder=folder, on_progress=on_progress)
+
+            return Restoration(
+                restore=restore,
+                config=network.config,
+                facts={"Model": named, "Digest": digest, "Precision": precision},
+                options=decide | {"model": digest, "precision": precision},
+                quality=self.quality,
+                compare=self.compare,
+            )
+
+        return start, source
 
 
 def _deblur_one(given: str, output: str, options: _Options) -> None:
-    from banet.data.images.codec import require_writable
+    from banet.data.images.heif import require_output
     from banet.data.images.photograph import losses
+    from banet.inference import fastest_device
     from banet.progress import ProgressBar, say
     from banet.restoring import batch
 
@@ -206,16 +222,17 @@ def _deblur_one(given: str, output: str, options: _Options) -> None:
     if out is not None and out.is_dir():
         out /= Path(given).name
     if out is not None:
-        require_writable(out)
-        if out.exists() and given != STANDARD and out.samefile(given):
+        require_output(out)
+        if out.exists() and Path(given).exists() and out.samefile(given):
             raise DataError(f"{out} is the input itself, which would be lost: name another output")
     shown = "standard input" if given == STANDARD else given
     photograph = batch.read(_content(given), shown, None if out is None else out.suffix.lower())
     with ExitStack() as stack:
         bar = cache(lambda: stack.enter_context(ProgressBar(Path(shown).name, unit=" %")))  # in pieces alone
-        what, source = options.restoration(
+        start, source = options.load(
             None if out is None else out.parent, lambda done, total: bar().to(100 * done // (total or 1), 100)
         )
+        what = start(fastest_device(), None)
         after = batch.restore(what, photograph, shown)
     ending = photograph.ending if out is None else out.suffix.lower()
     restored = batch.encode(what, photograph, after, ending)
@@ -238,13 +255,20 @@ def _content(given: str) -> bytes:
         raise DataError(f"{given} cannot be read ({error.strerror})") from None
 
 
-def _deblur_many(given: str, pictures: "list[PictureFile]", folder: Path, options: _Options) -> None:
+def _deblur_many(given: str, pictures: "list[PictureFile]", folder: Path, options: _Options, *, over_ray: bool) -> None:
+    from banet.inference import fastest_device
     from banet.progress import ProgressBar, say
     from banet.restoring.batch import restore_all
 
-    what, source = options.restoration(folder, lambda done, total: None)
+    start, source = options.load(None if over_ray else folder)
     with ProgressBar(given, unit=" pictures") as bar:
-        outcome = restore_all(what, pictures, folder, on_progress=bar.to, on_message=bar.say)
+        if over_ray:
+            from banet.restoring.spread_pictures import restore_over_ray
+
+            outcome = restore_over_ray(start, pictures, folder, on_progress=bar.to, on_message=bar.say)
+        else:
+            what = start(fastest_device(), None)
+            outcome = restore_all(what, pictures, folder, on_progress=bar.to, on_message=bar.say)
     _write_report(options.report, outcome.changes)
     before = f", {outcome.done_before} were done before" if outcome.done_before else ""
     notes = "".join(f"; {number}: {note}" for note, number in outcome.notes.items())

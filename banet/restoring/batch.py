@@ -1,13 +1,9 @@
-"""Many pictures, one after the other: read, restored and written at the same time; what is done stays done.
-
-A small file beside the outputs records of each from what and how it was made, and the digest of what was written.
-"""
+"""Many pictures, one after the other: read, restored and written at the same time; what is done stays done."""
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,13 +11,14 @@ import numpy as np
 
 from banet.data.images.photograph import PhotographFile, encode_photograph, read_photograph, require_holdable
 from banet.errors import BanetError, DataError, PartialError, ResourceError
-from banet.files import FULL, sha256_of, write_atomically, writing_to
+from banet.files import FULL, write_atomically
 from banet.memory import enough_memory
 from banet.model.network_config import BANetConfig
 from banet.progress import OnProgress
 from banet.restoring.any_photograph import Restore, restore_photograph
 from banet.restoring.change import Change, measure_change
-from banet.restoring.input_files import RECORD, PictureFile, compared_path
+from banet.restoring.input_files import PictureFile, compared_path
+from banet.restoring.output_record import OutputRecord
 
 GAP = 8  # between before and after, pixels
 REMEDY = "make it smaller first"
@@ -76,6 +73,15 @@ def read(content: bytes, where: str, ending: str | None) -> PhotographFile:
     return photograph
 
 
+def read_file(path: Path) -> tuple[bytes, str]:
+    """Return the bytes of a file and their digest; raise DataError if it cannot be read."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror})") from None
+    return content, hashlib.sha256(content).hexdigest()
+
+
 def restore(what: Restoration, photograph: PhotographFile, where: str) -> PhotographFile:
     """Restore a picture, see `restore_photograph`.
 
@@ -83,8 +89,11 @@ def restore(what: Restoration, photograph: PhotographFile, where: str) -> Photog
         DataError: it is smaller than 8x8.
         ResourceError: too little memory.
     """
-    with enough_memory(where, REMEDY, size=photograph.pixels.shape, config=what.config):
-        return restore_photograph(photograph, what.restore)
+    try:
+        with enough_memory(where, REMEDY, size=photograph.pixels.shape, config=what.config):
+            return restore_photograph(photograph, what.restore)
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from None
 
 
 def encode(what: Restoration, before: PhotographFile, after: PhotographFile, ending: str) -> Restored:
@@ -120,6 +129,50 @@ def write(restored: Restored, target: Path) -> None:
         raise DataError(f"{target} cannot be written ({error.strerror})") from None
 
 
+class Outputs:
+    """What is written into a folder, its record, and what became of each picture.
+
+    Args:
+        folder: of the outputs; holds the record.
+        what: is done to all.
+        on_message: is told of outputs that look wrong.
+
+    Raises:
+        ResourceError: the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path, what: Restoration, on_message: Callable[[str], None]) -> None:
+        self.record = OutputRecord(folder, what.options, compare=what.compare)
+        self.outcome, self._say = BatchOutcome(), on_message
+
+    def keep(self, picture: PictureFile, digest: str, restored: Restored) -> None:
+        """Write and record what was made of an input with this digest."""
+        write(restored, picture.target)
+        parts = [part for part in (restored.content, restored.compared) if part]
+        self.record.add(picture, digest, parts, restored.change)
+        self.outcome.restored += 1
+        self.outcome.changes[str(picture.target)] = restored.change
+        for note in restored.notes:
+            self.outcome.notes[note] = self.outcome.notes.get(note, 0) + 1
+        if warning := restored.change.warning():
+            self._say(f"{picture.target}: {warning}")
+
+    def keep_done(self, picture: PictureFile, change: Change) -> None:
+        """Count a picture that was done before."""
+        self.outcome.done_before += 1
+        self.outcome.changes[str(picture.target)] = change
+
+    def fail(self, picture: PictureFile, error: BanetError) -> None:
+        """Note a bad picture."""
+        text = str(error)
+        self.outcome.failures.append(text if str(picture.source) in text else f"{picture.source}: {text}")
+
+    def stopped(self, error: ResourceError, pictures: int) -> PartialError:
+        """Return what to raise when the disk is full."""
+        done = self.outcome.restored + self.outcome.done_before
+        return PartialError(f"{error}; {done} of {pictures} pictures are done, the others follow then")
+
+
 def restore_all(
     what: Restoration,
     pictures: list[PictureFile],
@@ -141,23 +194,19 @@ def restore_all(
         ResourceError: the folder cannot be written.
         PartialError: the disk is full; what was done before is recorded.
     """
-    outcome, record = BatchOutcome(), _Record(folder, what)
+    outputs = Outputs(folder, what, on_message)
 
-    def coming(picture: PictureFile) -> "tuple[PictureFile, _Read | BanetError]":
+    def coming(picture: PictureFile) -> tuple[PictureFile, str, PhotographFile | Change | BanetError]:
+        digest = ""
         try:
-            return picture, record.read(picture)
+            content, digest = read_file(picture.source)
+            done = outputs.record.done(picture, digest)
+            return picture, digest, done or read(content, str(picture.source), picture.target.suffix.lower())
         except BanetError as error:
-            return picture, error
+            return picture, digest, error
 
-    def leaving(picture: PictureFile, found: "_Read", photograph: PhotographFile, after: PhotographFile) -> None:
-        restored = encode(what, photograph, after, picture.target.suffix.lower())
-        record.write(picture, found.digest, restored)
-        outcome.restored += 1
-        outcome.changes[str(picture.target)] = restored.change
-        for note in restored.notes:
-            outcome.notes[note] = outcome.notes.get(note, 0) + 1
-        if warning := restored.change.warning():
-            on_message(f"{picture.target}: {warning}")
+    def leaving(picture: PictureFile, digest: str, before: PhotographFile, after: PhotographFile) -> None:
+        outputs.keep(picture, digest, encode(what, before, after, picture.target.suffix.lower()))
 
     def finish(writes: "list[tuple[PictureFile, Future[None]]]") -> None:
         while writes:
@@ -165,37 +214,30 @@ def restore_all(
             try:
                 one.result()
             except DataError as error:
-                outcome.failures.append(_named(picture, error))
+                outputs.fail(picture, error)
 
     writes: list[tuple[PictureFile, Future[None]]] = []
     try:
         with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-            for number, (picture, found) in enumerate(_one_ahead(reader, coming, pictures)):
+            for number, (picture, digest, found) in enumerate(_one_ahead(reader, coming, pictures)):
                 on_progress(number, len(pictures))
                 if isinstance(found, BanetError):
-                    outcome.failures.append(_named(picture, found))
-                elif found.done is not None:
-                    outcome.done_before += 1
-                    outcome.changes[str(picture.target)] = found.done
-                elif found.photograph is not None:
+                    outputs.fail(picture, found)
+                elif isinstance(found, Change):
+                    outputs.keep_done(picture, found)
+                else:
                     try:
-                        after = restore(what, found.photograph, str(picture.source))
+                        after = restore(what, found, str(picture.source))
                     except BanetError as error:
-                        outcome.failures.append(_named(picture, error))
+                        outputs.fail(picture, error)
                     else:
                         finish(writes)  # at most one waits to be written
-                        writes.append((picture, writer.submit(leaving, picture, found, found.photograph, after)))
+                        writes.append((picture, writer.submit(leaving, picture, digest, found, after)))
             finish(writes)
             on_progress(len(pictures), len(pictures))
     except ResourceError as error:
-        done = outcome.restored + outcome.done_before
-        raise PartialError(f"{error}; {done} of {len(pictures)} pictures are done, the others follow then") from None
-    return outcome
-
-
-def _named(picture: PictureFile, error: BanetError) -> str:
-    text = str(error)
-    return text if str(picture.source) in text else f"{picture.source}: {text}"
+        raise outputs.stopped(error, len(pictures)) from None
+    return outputs.outcome
 
 
 def _one_ahead(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
@@ -207,72 +249,3 @@ def _one_ahead(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iter
             yield ready.result()
     if ahead is not None:
         yield ahead.result()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Read:
-    """A picture read; without pixels if it is done already."""
-
-    digest: str
-    photograph: PhotographFile | None = None
-    done: Change | None = None
-
-
-class _Record:
-    """What the outputs of a folder were made of, a line of JSON each; the last one of a name holds."""
-
-    def __init__(self, folder: Path, what: Restoration) -> None:
-        self.folder, self.what, self.file = folder, what, folder / RECORD
-        self.options = json.loads(json.dumps(dict(what.options)))  # as they come back from the file
-        self.entries: dict[str, dict[str, Any]] = {}
-        with writing_to(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            with self.file.open("a+", encoding="utf-8") as record:  # which shows that the folder can be written, too
-                record.seek(0)
-                lines = record.readlines()
-                if lines and not lines[-1].endswith("\n"):  # cut off when the disk was full
-                    record.write("\n")
-        for line in lines:
-            try:
-                entry = json.loads(line)
-                self.entries[entry["output"]] = entry
-            except (ValueError, KeyError, TypeError):
-                continue
-
-    def read(self, picture: PictureFile) -> _Read:
-        try:
-            content = picture.source.read_bytes()
-        except OSError as error:
-            raise DataError(f"{picture.source} cannot be read ({error.strerror})") from None
-        digest = hashlib.sha256(content).hexdigest()
-        if (done := self._done(picture, digest)) is not None:
-            return _Read(digest=digest, done=done)
-        return _Read(digest=digest, photograph=read(content, str(picture.source), picture.target.suffix.lower()))
-
-    def _done(self, picture: PictureFile, digest: str) -> Change | None:
-        entry = self.entries.get(self._name(picture))
-        if entry is None or (entry.get("input"), entry.get("options")) != (digest, self.options):
-            return None
-        written = [picture.target, *([picture.compared] if self.what.compare else [])]
-        try:
-            if [sha256_of(path) for path in written] != entry["written"]:
-                return None
-            return Change(**(entry["change"] | {"blocks": tuple(map(tuple, entry["change"]["blocks"]))}))
-        except (OSError, KeyError, TypeError):
-            return None
-
-    def write(self, picture: PictureFile, digest: str, restored: Restored) -> None:
-        write(restored, picture.target)
-        parts = [part for part in (restored.content, restored.compared) if part]
-        entry = {
-            "output": self._name(picture),
-            "input": digest,
-            "options": self.options,
-            "written": [hashlib.sha256(part).hexdigest() for part in parts],
-            "change": asdict(restored.change),
-        }
-        with writing_to(self.folder), self.file.open("a", encoding="utf-8") as lines:
-            lines.write(f"{json.dumps(entry)}\n")
-
-    def _name(self, picture: PictureFile) -> str:
-        return picture.target.relative_to(self.folder).as_posix()

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from banet.data.archives.safety import summary
 from banet.data.images.image_files import IMAGES, find_files
+from banet.data.images.photograph import HEIF
 from banet.errors import DataError
 
 RECORD = ".banet-deblur.jsonl"  # in the folder of outputs
 _SAME_FORMAT = {  # endings of inputs that are written: as they are, or by the ending of the format; others: .png
-    **{ending: ending for ending in (".png", ".jpg", ".jpeg", ".jpe", ".webp", ".avif", ".tif", ".tiff")},
+    **{ending: ending for ending in (".png", ".jpg", ".jpeg", ".jpe", ".webp", ".avif", ".tif", ".tiff", *HEIF)},
     **dict.fromkeys((".jfif", ".jif"), ".jpg"),
 }
 
@@ -51,11 +52,13 @@ def many_pictures(given: str, output: Path, *, compare: bool) -> list[PictureFil
     path = Path(given)
     if path.is_dir():
         top = path
-        names = [Path(name) for name in find_files(path, IMAGES, "pictures")]
+        names = [Path(name) for name in find_files(path, IMAGES.union(HEIF), "pictures")]
     elif glob.has_magic(given) and not path.exists():
         top = _without_wildcards(path)
         found = (Path(name) for name in glob.iglob(given, recursive=True))  # noqa: PTH207  # Path's skips no folder
-        names = sorted(name.relative_to(top) for name in found if name.suffix.lower() in IMAGES and name.is_file())
+        names = sorted(
+            name.relative_to(top) for name in found if name.suffix.lower() in IMAGES.union(HEIF) and name.is_file()
+        )
         if not names:
             raise DataError(f"no picture matches {given}: write another pattern, such as 'photos/**/*.jpg'")
     else:

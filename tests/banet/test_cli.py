@@ -116,11 +116,12 @@ def test_the_champion_is_taken_when_no_model_is_named(
     ("photo", "out", "message"),
     [
         ("missing.jpg", "out.png", "missing.jpg cannot be read (No such file or directory)"),
+        ("missing.jpg", "photo.png", "missing.jpg cannot be read (No such file or directory)"),
         ("text.jpg", "out.png", "text.jpg is not an image, or a damaged one"),
         ("empty.jpg", "out.png", "empty.jpg is empty"),
         ("photo.png", "out.xyz", "out.xyz: no image format has the ending '.xyz'"),
         ("photo.png", "nowhere/out.png", "the folder nowhere does not exist"),
-        ("tiny.png", "out.png", "the image is 7x9 (height x width), the network restores from 8x8 up"),
+        ("tiny.png", "out.png", "tiny.png: the image is 7x9 (height x width), the network restores from 8x8 up"),
     ],
 )
 @pytest.mark.usefixtures("model")

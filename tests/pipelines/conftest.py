@@ -15,7 +15,9 @@ from urllib.request import urlopen
 import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
-SERVER_START_S = 120  # 12 s on an idle machine with 2 cores, 30 s on a busy onefrom tests.pipelines.checkouts import REPO, make_checkout
+from tests.pipelines.checkouts import REPO, make_checkout
+
+SERVER_START_S = 120  # 12 s on an idle machine with 2 cores, 30 s on a busy one
 
 BIN = Path(sys.executable).parent
 

@@ -1,7 +1,7 @@
 """A photograph with all that it carries: read as it is, and written as it was.
 
 OpenCV reads pixels, and writes PNG, WebP and AVIF. Pillow reads what is beside the pixels, and writes JPEG, whose
-tables OpenCV cannot take over, and TIFF, where OpenCV drops profile and EXIF data.
+tables OpenCV cannot take over, and TIFF, where OpenCV drops profile and EXIF data. HEIC has a file of its own.
 """
 
 import io
@@ -34,8 +34,10 @@ Samples = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 _JPEG, _TIFF = (".jpg", ".jpeg", ".jpe", ".jfif", ".jif"), (".tif", ".tiff")
 _PNG, _WEBP, _AVIF = ".png", ".webp", ".avif"
-_DEEPEST = {_PNG: 16, **dict.fromkeys(_TIFF, 16), _AVIF: 12}  # bits of other formats: 8
-_WITH_ALPHA = (_PNG, _WEBP, _AVIF, *_TIFF)
+HEIF = (".heic", ".heif", ".hif")
+_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"}  # of HEIC, in the first box of a file
+_DEEPEST = {_PNG: 16, **dict.fromkeys(_TIFF, 16), **dict.fromkeys((_AVIF, *HEIF), 12)}  # bits of other formats: 8
+_WITH_ALPHA = (_PNG, _WEBP, _AVIF, *_TIFF, *HEIF)
 _FORMATS = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif", "WEBP": _WEBP, "AVIF": _AVIF}  # others: .png
 _LARGEST_XMP = 65_000  # bytes, in one segment of a JPEG
 
@@ -45,13 +47,14 @@ class PhotographFile:
     """An upright picture, and what its file says beside it."""
 
     pixels: Samples  # (height, width, channels): grey, grey and alpha, RGB, RGB and alpha; uint16 above 8 bits
-    bits: int = 8  # of a sample; 10 and 12 in AVIF
+    bits: int = 8  # of a sample; 10 and 12 in AVIF and HEIC
     profile: bytes = b""  # ICC; empty: sRGB
     exif: bytes = b""  # without orientation and thumbnail
     xmp: bytes = b""
     ending: str = _PNG  # of its format
     premultiplied: bool = False  # colours by alpha: a TIFF's "associated" alpha
     jpeg: Mapping[str, Any] = field(default_factory=dict)  # tables and chroma subsampling, as Pillow takes them
+    heif: Mapping[str, Any] = field(default_factory=dict)  # sampling, tiles and kind of colours, for `encode_heif`
     notes: tuple[str, ...] = ()  # what of the file is not here
 
     @property
@@ -78,6 +81,11 @@ def read_photograph(content: bytes, where: str) -> PhotographFile:
     """
     if not content:
         raise DataError(f"{where} is empty: fetch it again")
+    brands = {content[at : at + 4] for at in range(8, min(int.from_bytes(content[:4]), 256), 4)}
+    if content[4:8] == b"ftyp" and _BRANDS & brands:
+        from banet.data.images.heif import read_heif
+
+        return read_heif(content, where)
     header = read_header(content, where)
     if content.startswith((b"II*\0", b"MM\0*")) and header.format != "TIFF":  # OpenCV would leave out channels or bits
         raise DataError(f"{where} is a TIFF of an unusual kind: save it as RGB of 8 or 16 bits, or as PNG")
@@ -155,6 +163,8 @@ def losses(photograph: PhotographFile, ending: str, quality: int | None) -> list
         lost.append(f"as JPEG of quality {quality or JPEG_QUALITY}: lossy, .png is not")
     elif ending in _JPEG:
         lost.append("as JPEG with the input's tables: lossy, .png is not")
+    elif ending in HEIF and (quality or photograph.alpha is None):
+        lost.append(f"as HEIC of quality {quality or JPEG_QUALITY}: lossy, .png is not")
     elif quality and ending in (_WEBP, _AVIF):
         lost.append(f"of quality {quality}: lossy")
     if photograph.profile[16:20] == b"GRAY" and not _is_grey_in(ending, photograph):
@@ -179,7 +189,8 @@ def encode_photograph(
     Raises:
         DataError: the picture is too large for the format.
     """
-    bits = min(16 if photograph.bits > 8 and ending != _AVIF else photograph.bits, _DEEPEST.get(ending, 8))
+    own = ending in (_AVIF, *HEIF)  # between 8 and 16 bits, too
+    bits = min(16 if photograph.bits > 8 and not own else photograph.bits, _DEEPEST.get(ending, 8))
     pixels = _of_bits(photograph.pixels, photograph.bits, bits)
     if ending not in _WITH_ALPHA and pixels.shape[2] in (2, 4):
         pixels = pixels[..., :-1]
@@ -192,6 +203,10 @@ def encode_photograph(
         return encode_tiff(
             held.pixels, exif=held.exif, xmp=held.xmp, profile=held.profile, premultiplied=held.premultiplied
         )
+    if ending in HEIF:
+        from banet.data.images.heif import encode_heif
+
+        return encode_heif(held, quality)
     if ending == _PNG and pixels.shape[2] == 2 and bits == 8:  # OpenCV has no grey with alpha
         return _encode_grey_alpha(held)
     return _encode_by_opencv(held, ending, quality)
@@ -250,7 +265,8 @@ def _encode_by_opencv(held: PhotographFile, ending: str, quality: int | None) ->
     elif ending == _AVIF:
         flags = [cv2.IMWRITE_AVIF_QUALITY, quality or 100, cv2.IMWRITE_AVIF_DEPTH, held.bits]
     kinds = (cv2.IMAGE_METADATA_ICCP, cv2.IMAGE_METADATA_EXIF, cv2.IMAGE_METADATA_XMP)
-    beside = [(kind, part) for kind, part in zip(kinds, (held.profile, held.exif, held.xmp), strict=True) if part]
+    xmp = held.xmp + b"\0" if ending == _PNG else held.xmp  # without it, OpenCV reads on in memory to the next 0
+    beside = [(kind, part) for kind, part in zip(kinds, (held.profile, held.exif, xmp), strict=True) if part]
     image = np.ascontiguousarray(held.pixels[..., order])
     try:
         if ending in _WITH_ALPHA:

@@ -146,6 +146,15 @@ def test_a_restored_picture_that_is_restored_again_has_one_provenance() -> None:
     assert twice.count(b"a lake") == 1
 
 
+@pytest.mark.parametrize("ending", [".png", ".webp", ".avif"])
+def test_nothing_follows_the_xmp_and_the_same_picture_gives_the_same_bytes(ending: str) -> None:
+    """OpenCV's writer of PNG takes a packet for text that ends with a 0, and read on in memory."""
+    photograph = PhotographFile(pixels=samples(3), xmp=XMP)
+    written = {encode_photograph(photograph, ending, FACTS, quality=None) for _ in range(20)}
+    assert len(written) == 1
+    assert read_photograph(written.pop(), "x").xmp.endswith(b"</x:xmpmeta>")
+
+
 def test_colours_multiplied_by_alpha_stay_so() -> None:
     pixels = samples(4)
     pixels[..., :3] = np.minimum(pixels[..., :3], pixels[..., 3:])

@@ -1,0 +1,167 @@
+"""Many pictures over all machines of a Ray cluster, by Ray Data; this one alone reads and writes the files."""
+
+import os
+import pickle
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from banet.errors import BanetError, DataError, ResourceError
+from banet.inference import fastest_device
+from banet.progress import OnProgress
+from banet.restoring.batch import BatchOutcome, Outputs, Restoration, Restored, encode, read, read_file, restore
+from banet.restoring.budget import available_memory, resident_memory
+from banet.restoring.input_files import PictureFile
+
+Start = Callable[[str, int | None], Restoration]
+"""Makes what is done to every picture, for a device and for what its process may hold in memory, bytes."""
+
+TRIES = 3  # of a picture whose process was killed
+_BLOCKS = 10_000  # at most: what Ray's scheduler holds of each is not nothing
+_Row = dict[str, Any]
+
+
+def restore_over_ray(
+    start: Start,
+    pictures: list[PictureFile],
+    folder: Path,
+    *,
+    on_progress: OnProgress = lambda done, total: None,
+    on_message: Callable[[str], None] = lambda text: None,
+) -> BatchOutcome:
+    """Do what `restore_all` does, with a process for each GPU of the cluster, or for each core if it has no GPU.
+
+    Args:
+        start: is sent to these processes, with all that it refers to.
+        pictures: from `many_pictures`; read in order, done in any.
+        folder: of the outputs; holds the record.
+        on_progress: is told how many are done.
+        on_message: is told of outputs that look wrong.
+
+    Raises:
+        ResourceError: the folder cannot be written.
+        PartialError: the disk is full; what was done before is recorded.
+        ServiceError: there is no cluster where one is named.
+    """
+    outputs, left = Outputs(folder, start("cpu", None), on_message), dict(enumerate(pictures))
+    try:
+        for number, picture in enumerate(pictures):
+            if (done := outputs.record.done(picture)) is not None:
+                outputs.keep_done(left.pop(number), done)
+        for number, digest, found in _results(start, left) if left else ():
+            on_progress(len(pictures) - len(left), len(pictures))
+            picture = left.pop(number)
+            if isinstance(found, BanetError):
+                outputs.fail(picture, found)
+                continue
+            try:
+                outputs.keep(picture, digest, found)
+            except DataError as error:
+                outputs.fail(picture, error)
+        on_progress(len(pictures), len(pictures))
+    except ResourceError as error:
+        raise outputs.stopped(error, len(pictures)) from None
+    return outputs.outcome
+
+
+def _results(start: Start, pictures: Mapping[int, PictureFile]) -> Iterator[tuple[int, str, Restored | BanetError]]:
+    """Yield number, digest of the input and result of every picture that is done, in any order."""
+    import ray.data
+
+    from banet.ray_session import errors_as_themselves, quiet_ray_data, start_ray
+
+    start_ray()
+    quiet_ray_data()
+    there, node = ray.cluster_resources(), ray.get_runtime_context().get_node_id()
+    gpus = int(there.get("GPU", 0))
+    pool = ray.data.ActorPoolStrategy(
+        min_size=1,
+        max_size=max(1, min(len(pictures), gpus or int(there.get("CPU", 1)))),
+        max_tasks_in_flight_per_actor=2,
+    )
+    rows = [
+        {"number": number, "path": str(one.source.absolute()), "where": str(one.source), "ending": one.target.suffix}
+        for number, one in pictures.items()
+    ]
+    with errors_as_themselves():
+        files = ray.data.from_items(rows, override_num_blocks=min(len(rows), _BLOCKS))
+        results = files.map(_read, num_cpus=0, label_selector={"ray.io/node-id": node}).map(
+            _Worker,
+            compute=pool,
+            fn_constructor_args=(start, ray.remote(num_cpus=0)(_Tries).remote()),
+            num_cpus=None if gpus else 1,
+            num_gpus=1 if gpus else None,
+        )
+        for batch in results.iter_batches(batch_size=None, prefetch_batches=0):
+            for number, digest, pickled in zip(batch["number"], batch["digest"], batch["pickled"], strict=True):
+                found = pickle.loads(pickled)  # noqa: S301  # from a process that this one started
+                if isinstance(found, Exception) and not isinstance(found, BanetError):
+                    raise found
+                yield int(number), str(digest), found
+
+
+def _read(row: _Row) -> _Row:
+    """Read a file, on the node that has it."""
+    try:
+        content, digest = read_file(Path(row["path"]))
+    except DataError as error:
+        return row | {"content": b"", "digest": "", "fault": str(error).replace(row["path"], row["where"])}
+    return row | {"content": content, "digest": digest, "fault": ""}
+
+
+class _Tries:
+    """Counts in a process of its own how often a picture was begun: Ray Data restarts killed workers indefinitely."""
+
+    def __init__(self) -> None:
+        self.begun: Counter[int] = Counter()
+
+    def begin(self, number: int) -> int:
+        self.begun[number] += 1
+        return self.begun[number]
+
+    def end(self, number: int) -> None:
+        del self.begun[number]
+
+
+class _Worker:
+    """Restores in a process of its own, on one thread if it has no GPU."""
+
+    def __init__(self, start: Start, tries: Any) -> None:  # noqa: ANN401  # an actor's handle
+        self.start, self.tries = start, tries
+        self.what: Restoration | None = None
+
+    def __call__(self, row: _Row) -> _Row:
+        """Restore one picture."""
+        import ray
+
+        number = int(row["number"])
+        try:
+            if ray.get(self.tries.begin.remote(number)) > TRIES:
+                raise ResourceError(f"the process that restored it was killed {TRIES} times: memory may be short")
+            result: Restored | Exception = self._restored(row)
+        except Exception as error:  # of ours as of the picture; the driver raises others
+            result = error
+        self.tries.end.remote(number)
+        return {"number": row["number"], "digest": row["digest"], "pickled": pickle.dumps(result)}
+
+    def _restored(self, row: _Row) -> Restored:
+        if row["fault"]:
+            raise DataError(row["fault"])
+        if self.what is None:
+            self.what = self._begin()
+        photograph = read(row["content"], row["where"], row["ending"].lower())
+        after = restore(self.what, photograph, row["where"])
+        return encode(self.what, photograph, after, row["ending"].lower())
+
+    def _begin(self) -> Restoration:
+        from banet.ray_session import use_threads
+
+        device, memory = fastest_device(), None
+        if device == "cpu":
+            torch.set_num_threads(1)
+            use_threads(1)
+            memory = (available_memory() + resident_memory()) // len(os.sched_getaffinity(0))  # others start beside it
+        return self.start(device, memory)
