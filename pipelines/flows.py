@@ -126,8 +126,8 @@ def _run_watched(
                 ended = [run_experiment(name, chosen, stages or [], force=force, groups=groups, return_state=True)]
             else:
                 stack.enter_context(turn(Path.cwd(), _say, lambda: watch is not None and watch.ended is not None))
-                if line := forget_lost(REPORTS):
-                    get_run_logger().warning(line)
+                if lost := forget_lost(REPORTS):
+                    get_run_logger().warning(lost)
                 ended = _run_all(graph, force=force, groups=groups)
     except BaseException:  # cancelled or killed: the task threads wait for their stages and would not notice
         groups.stop()

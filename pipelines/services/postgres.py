@@ -5,7 +5,10 @@ import re
 import shutil
 import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 from banet.errors import ConfigError, ServiceError
 from banet.files import whole_folder
@@ -34,6 +37,7 @@ def postgres(settings: Settings, folder: Path) -> Server:
     who = ACCOUNT if os.geteuid() == 0 else None
     if not data.is_dir():
         _initialise(found, data, settings, who)
+    _forget_killed(data)
     where = ["-h", "127.0.0.1", "-p", str(settings.postgres_port)]
 
     def answers() -> bool:
@@ -49,6 +53,17 @@ def postgres(settings: Settings, folder: Path) -> Server:
         port=settings.postgres_port,
         account=who,
     )
+
+
+def _forget_killed(data: Path) -> None:
+    """Remove the mark of a killed server that is still in the table of processes, as it stays for ever in containers.
+
+    PostgreSQL would take it for one that runs.
+    """
+    mark = data / "postmaster.pid"
+    with suppress(FileNotFoundError, psutil.NoSuchProcess):
+        if psutil.Process(int(mark.read_text().split()[0])).status() == psutil.STATUS_ZOMBIE:
+            mark.unlink()
 
 
 def create_databases(settings: Settings, folder: Path) -> None:

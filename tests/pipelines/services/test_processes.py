@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from banet.errors import ResourceError, ServiceError
+from pipelines.services.postgres import _forget_killed
 from pipelines.services.processes import LOGS, Server, end, processes, start
 
 LISTEN = """
@@ -105,3 +107,16 @@ def test_a_taken_port_is_named_with_the_remedy_before_anything_starts(
         with pytest.raises(ResourceError, match=f"port {second.port} of two .*TWO_PORT={(second.port or 0) + 1}"):
             start([first, second], tmp_path)
         assert processes(tmp_path) == []
+
+
+def test_the_mark_of_a_killed_postgres_is_removed_though_nobody_has_waited_for_it(tmp_path: Path) -> None:
+    mark = tmp_path / "postmaster.pid"
+    _forget_killed(tmp_path)  # there is none
+    with subprocess.Popen(["sleep", "60"]) as process:
+        mark.write_text(f"{process.pid}\n{tmp_path}\n")
+        _forget_killed(tmp_path)
+        assert mark.exists()
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        _forget_killed(tmp_path)
+        assert not mark.exists()
