@@ -3,12 +3,14 @@
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,6 +33,7 @@ JOINED_TRAINING = {"RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S": "1"}
 ADDRESS = "RAY_ADDRESS"
 CLUSTER_ID = "/ray.rpc.NodeInfoGcsService/GetClusterId"  # what Ray asks a cluster first
 ASK_S = 5.0
+STANDS_WITHIN_S = 60.0  # a cluster that is named may be starting
 GUARD = """
 import select, sys, time, psutil
 from contextlib import suppress
@@ -113,19 +116,48 @@ def _start(quiet: ray.LoggingConfig, address: str | None = None) -> None:
 
 
 def _connect(quiet: ray.LoggingConfig) -> None:
-    if _asks_for_token(os.environ.get(ADDRESS, "")):
-        _show_token()
-    try:
-        ray.init(logging_level="ERROR", logging_config=quiet)
-    except ConnectionError as error:
-        if ADDRESS not in os.environ:  # a file that somebody's cluster left when it was killed
-            _start(quiet, "local")
-            return
-        reason = " ".join(str(error).split())
+    named, reason = os.environ.get(ADDRESS) or None, ""
+    address = _address_here() if named in (None, "auto") else named
+    if not _listens(address, STANDS_WITHIN_S if named else 0):  # Ray would try for a quarter of an hour
+        reason = f"nothing listens at {address}"
+    else:
+        if _asks_for_token(address):
+            _show_token()
+        try:
+            ray.init(logging_level="ERROR", logging_config=quiet)
+        except ConnectionError as error:
+            reason = " ".join(str(error).split())
+    if reason and named is None:  # a file that somebody's cluster left when it was killed
+        _start(quiet, "local")
+    elif reason:
         raise ServiceError(
             f"the Ray cluster does not answer ({reason}): check RAY_ADDRESS, and that ~/.ray/auth_token is its own"
-        ) from None
-    os.environ.update(JOINED_TRAINING | os.environ)
+        )
+    else:
+        os.environ.update(JOINED_TRAINING | os.environ)
+
+
+def _address_here() -> str:
+    """The address of the cluster that `ray start` runs here, or has run; nothing where that cannot be seen."""
+    try:
+        from ray._private.utils import read_ray_address
+    except ImportError:
+        return ""
+    return read_ray_address() or ""
+
+
+def _listens(address: str, seconds: float) -> bool:
+    """Whether something listens at HOST:PORT, perhaps only after some seconds; True for other forms of addresses."""
+    host, _, port = address.rpartition(":")
+    if not port.isdecimal() or "/" in host:
+        return True
+    end = time.monotonic() + seconds
+    while True:
+        with suppress(OSError), socket.create_connection((host.strip("[]"), int(port)), timeout=ASK_S):
+            return True
+        if time.monotonic() >= end:
+            return False
+        time.sleep(1)
 
 
 def _asks_for_token(address: str) -> bool:
@@ -134,10 +166,8 @@ def _asks_for_token(address: str) -> bool:
     Who shows a token wants it shown as well, which the nodes of a cluster without tokens do not do.
 
     Args:
-        address: HOST:PORT; nothing or a word for the cluster that `ray start` runs here.
+        address: HOST:PORT.
     """
-    if ":" not in address:
-        return True
     try:
         import grpc
     except ImportError:

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from banet.errors import DataError, ModelError
+from banet.errors import DataError, ModelError, ServiceError
 
 pytestmark = pytest.mark.distributed
 
@@ -137,6 +137,42 @@ def test_nothing_of_ray_outlives_a_process_that_is_killed(up: bool) -> None:
         time.sleep(0.1)
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_an_address_where_nothing_listens_is_named_and_not_tried_for_a_quarter_of_an_hour(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import ray
+
+    from banet import ray_session
+
+    address = f"127.0.0.1:{free_port()}"
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    monkeypatch.setattr(ray_session, "STANDS_WITHIN_S", 0.1)
+    with pytest.raises(ServiceError, match=address) as raised:
+        ray_session._connect(ray.LoggingConfig(log_level="ERROR"))
+    assert "RAY_ADDRESS" in str(raised.value)
+
+
+def test_a_file_that_a_killed_cluster_left_keeps_nobody_waiting() -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="banet-", ignore_cleanup_errors=True) as short:  # for sockets
+        left = Path(short) / "ray/ray_current_cluster"
+        left.parent.mkdir()
+        left.write_text(f"127.0.0.1:{free_port()}")
+        environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+        environment |= {"RAY_TMPDIR": short, "PYTHONPATH": str(Path(__file__).parents[2])}
+        code = "import ray; from banet.ray_session import start_ray; start_ray(); print(ray.get(ray.put('up')))"
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300, check=False
+        )
+    assert done.stdout.strip() == "up", done.stderr
+    assert "Failed to connect" not in done.stderr
+
+
 @pytest.mark.parametrize("mode", ["token", "disabled"])
 def test_a_cluster_is_joined_with_the_token_that_it_asks_for_or_without(tmp_path: Path, mode: str) -> None:
     """`ray start` asks for it wherever there is one, and a client does not send it by itself.
@@ -146,9 +182,7 @@ def test_a_cluster_is_joined_with_the_token_that_it_asks_for_or_without(tmp_path
     home = tmp_path / "home"
     (home / ".ray").mkdir(parents=True)
     (home / ".ray" / "auth_token").write_text("0123456789abcdef" * 4)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     root = str(Path(__file__).parents[2])
     environment = {name: value for name, value in os.environ.items() if name not in ("RAY_ADDRESS", "RAY_AUTH_MODE")}
     environment |= {"HOME": str(home), "PYTHONPATH": root, "RAY_USAGE_STATS_ENABLED": "0"}
