@@ -250,6 +250,7 @@ COMMANDS = {
     "cost",
     "replay",
     "serve",
+    "drift",
     *("deblur", "explain", "info", "import-checkpoint", "export-checkpoint", "export", "synthesize"),
     *("models", "lineage", "promote", "pull", "register", "score", "evaluate", "study"),
 }

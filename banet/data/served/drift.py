@@ -245,5 +245,5 @@ def _spread(values: Values) -> Spread | None:
 def _shown(spread: Spread | None) -> str:
     if spread is None:
         return "-"
-    low, median, high = (f"{value:.4g}" if value < 1000 else f"{value:.0f}" for value in spread)
+    low, median, high = (f"{value:.3g}" if value < 1000 else f"{value:.0f}" for value in spread)
     return f"{median} ({low} to {high})"

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -29,7 +30,8 @@ def picture(number: int, *, blocks: int = 4, shift: float = 0.0, noise: float = 
     scene = rng.normal(rng.uniform(95, 135), rng.uniform(15, 25), (56, 64)).repeat(blocks, 0).repeat(blocks, 1)
     scene = cv2.GaussianBlur(scene, (0, 0), blocks * rng.uniform(0.2, 1.2)) + shift
     scene += rng.normal(0, noise * rng.uniform(0.6, 1.4), scene.shape)
-    return np.clip(np.rint(scene), 0, 255).astype(np.uint8)[..., None].repeat(3, axis=2)
+    image: Image = np.clip(np.rint(scene), 0, 255).astype(np.uint8)[..., None].repeat(3, axis=2)
+    return image
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +48,10 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def serve(folder: Path, pictures: int = PICTURES, **kind: float) -> Path:
+def serve(folder: Path, *, pictures: int = PICTURES, **kind: Any) -> Path:  # noqa: ANN401
     log = ServedLog(folder)
     for number in range(1000, 1000 + pictures):
-        log.add(picture_features(picture(number, **kind)), status=200, model="m")  # type: ignore[arg-type]
+        log.add(picture_features(picture(number, **kind)), status=200, model="m")
     log.close()
     return folder
 
@@ -68,7 +70,7 @@ def verdicts(report: DriftReport) -> dict[str, str]:
     ],
 )
 def test_only_what_has_moved_is_said_to_have(
-    kind: dict[str, float], moved: tuple[str, ...], shards: Path, tmp_path: Path
+    kind: dict[str, Any], moved: tuple[str, ...], shards: Path, tmp_path: Path
 ) -> None:
     report = compare_served(serve(tmp_path, **kind), shards)
     assert report.moved == moved, report
@@ -77,7 +79,7 @@ def test_only_what_has_moved_is_said_to_have(
 
 
 def test_too_few_pictures_are_no_verdict(shards: Path, tmp_path: Path) -> None:
-    report = compare_served(serve(tmp_path, LEAST - 1, shift=-40.0), shards)
+    report = compare_served(serve(tmp_path, pictures=LEAST - 1, shift=-40.0), shards)
     assert set(verdicts(report).values()) == {"too few"}
     assert report.moved == ()
 
@@ -119,7 +121,7 @@ def test_a_real_move_is_seen_in_nearly_every_look() -> None:
 
 
 def test_only_the_last_days_are_read(tmp_path: Path) -> None:
-    serve(tmp_path, 2)
+    serve(tmp_path, pictures=2)
     (file,) = tmp_path.iterdir()
     table, now = pq.read_table(file), datetime.now(UTC)
     times = pa.array([now - timedelta(days=9), now - timedelta(days=1)], table.schema.field("time").type)
@@ -133,7 +135,7 @@ def test_only_the_last_days_are_read(tmp_path: Path) -> None:
 
 
 def test_half_written_files_are_left_out_and_counted(tmp_path: Path, shards: Path) -> None:
-    serve(tmp_path, 3)
+    serve(tmp_path, pictures=3)
     (whole,) = tmp_path.iterdir()
     (tmp_path / "20260101T000000-cut.parquet").write_bytes(whole.read_bytes()[:-20])
     (tmp_path / "20260101T000001-empty.parquet").touch()
