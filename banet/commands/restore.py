@@ -87,7 +87,7 @@ def deblur(
         max_memory: what the program may hold in memory, e.g. 2GiB; by default what is free. A picture that needs more
             is restored in pieces, with the same result; features that do not fit in are kept in a file beside OUTPUT.
         ray: spread a folder over all machines of the Ray cluster that RAY_ADDRESS names, which is the default if it is
-            set, or over the cores or GPUs of this one.
+            set, or over the GPUs of this one.
         encoder: of a video, by FFmpeg's name, e.g. libx265 or hevc_nvenc; by default one of the same codec.
         crf: quality of a video on the encoder's scale, 0 the best; by default one that shows no loss.
         drop: numbers of a video's streams to leave out, e.g. 2,3.

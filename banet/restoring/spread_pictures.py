@@ -32,7 +32,10 @@ def restore_over_ray(
     on_progress: OnProgress = lambda done, total: None,
     on_message: Callable[[str], None] = lambda text: None,
 ) -> BatchOutcome:
-    """Do what `restore_all` does, with a process for each GPU of the cluster, or for each core if it has no GPU.
+    """Do what `restore_all` does, with a process for each GPU of the cluster.
+
+    Without a GPU each process takes as many cores, and threads, as torch has in this one: the sums of a convolution
+    depend on their number in the last bits, and outputs are to be the same as here.
 
     Args:
         start: is sent to these processes, with all that it refers to.
@@ -75,12 +78,12 @@ def _results(start: Start, pictures: Mapping[int, PictureFile]) -> Iterator[tupl
 
     start_ray()
     quiet_ray_data()
-    there, node = ray.cluster_resources(), ray.get_runtime_context().get_node_id()
-    gpus = int(there.get("GPU", 0))
+    node, nodes = ray.get_runtime_context().get_node_id(), [one["Resources"] for one in ray.nodes() if one["Alive"]]
+    gpus = int(sum(one.get("GPU", 0) for one in nodes))
+    threads = max(1, min(torch.get_num_threads(), int(max(one.get("CPU", 0) for one in nodes))))
+    room = gpus or sum(int(one.get("CPU", 0) // threads) for one in nodes)
     pool = ray.data.ActorPoolStrategy(
-        min_size=1,
-        max_size=max(1, min(len(pictures), gpus or int(there.get("CPU", 1)))),
-        max_tasks_in_flight_per_actor=2,
+        min_size=1, max_size=max(1, min(len(pictures), room)), max_tasks_in_flight_per_actor=2
     )
     rows = [
         {"number": number, "path": str(one.source.absolute()), "where": str(one.source), "ending": one.target.suffix}
@@ -91,8 +94,8 @@ def _results(start: Start, pictures: Mapping[int, PictureFile]) -> Iterator[tupl
         results = files.map(_read, num_cpus=0, label_selector={"ray.io/node-id": node}).map(
             _Worker,
             compute=pool,
-            fn_constructor_args=(start, ray.remote(num_cpus=0)(_Tries).remote()),
-            num_cpus=None if gpus else 1,
+            fn_constructor_args=(start, threads, ray.remote(num_cpus=0)(_Tries).remote()),
+            num_cpus=None if gpus else threads,
             num_gpus=1 if gpus else None,
         )
         for batch in results.iter_batches(batch_size=None, prefetch_batches=0):
@@ -127,10 +130,10 @@ class _Tries:
 
 
 class _Worker:
-    """Restores in a process of its own, on one thread if it has no GPU."""
+    """Restores in a process of its own."""
 
-    def __init__(self, start: Start, tries: Any) -> None:  # noqa: ANN401  # an actor's handle
-        self.start, self.tries = start, tries
+    def __init__(self, start: Start, threads: int, tries: Any) -> None:  # noqa: ANN401  # an actor's handle
+        self.start, self.threads, self.tries = start, threads, tries
         self.what: Restoration | None = None
 
     def __call__(self, row: _Row) -> _Row:
@@ -161,7 +164,8 @@ class _Worker:
 
         device, memory = fastest_device(), None
         if device == "cpu":
-            torch.set_num_threads(1)
-            use_threads(1)
-            memory = (available_memory() + resident_memory()) // len(os.sched_getaffinity(0))  # others start beside it
+            torch.set_num_threads(self.threads)
+            use_threads(self.threads)
+            beside = max(1, len(os.sched_getaffinity(0)) // self.threads)  # processes on this machine
+            memory = (available_memory() + resident_memory()) // beside if beside > 1 else None
         return self.start(device, memory)

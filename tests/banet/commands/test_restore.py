@@ -29,6 +29,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BANet:
     for name in ("photo.png", "photos/a.png", "photos/trip/b.png"):
         write_image(tmp_path / name, NOISE)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     return model
 
 
@@ -111,6 +112,7 @@ def test_a_pattern_is_taken_as_a_folder_is(tmp_path: Path) -> None:
         (["photos/*.gif", "out"], "no picture matches photos/*.gif"),
         (["photo.png", "-", "--compare"], "--compare writes a second picture"),
         (["photo.png", "out.png", "--quality", "101"], "101"),
+        (["photo.png", "out.png", "--ray"], "--ray is for many pictures, photo.png is one"),
         (["clear.png", "out.jpg"], "clear.png: '.jpg' cannot hold transparency"),
         (["clip.mp4", "out.mp4"], "clip.mp4 is no video"),
         (["huge.png", "out.png"], "huge.png has 1600000000 pixels, more than the 179 megapixels"),

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 import torch
 
+from banet.cli import main
 from banet.data.images.codec import write_image
 from banet.errors import ModelError, PartialError
 from banet.inference import restore_array
 from banet.model.network import BANet
 from banet.model.network_config import BANetConfig
+from banet.model.weights import save_weights
 from banet.restoring import batch
 from banet.restoring.batch import BatchOutcome, Restoration, restore_all
 from banet.restoring.input_files import RECORD, many_pictures
@@ -81,6 +83,19 @@ def test_the_outputs_and_their_record_are_the_same(photos: Path, monkeypatch: py
     assert {Path(name).name: change for name, change in many.changes.items()} == {
         Path(name).name: change for name, change in one.changes.items()
     }
+
+
+def test_the_command_goes_on_after_a_bad_picture_and_names_it(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(photos.parent)
+    save_weights(BANet(BANetConfig(stem_channels=4, channels=4, modules=1, fusion_channels=2)), Path("model"))
+    (photos / "bad.png").write_bytes(b"no image")
+    assert main(["deblur", "photos", "out", "--ray", "--model", "model"]) == 1
+    said = capsys.readouterr()
+    assert said.out == "out: 5 restored by model\n"
+    assert "photos/bad.png is not an image" in said.err
+    assert said.err.splitlines()[-1] == "error: 1 of 6 pictures could not be restored, named above"
 
 
 def test_what_is_done_is_not_done_again_here_or_there(photos: Path) -> None:
