@@ -51,7 +51,7 @@ backup: $(BIN)/installed ## copy what the servers keep: make backup TO=FOLDER
 	@python -m pipelines.services.backup
 
 restore: $(BIN)/installed ## the servers' data from a copy: make restore FROM=FOLDER
-	@python -m pipelines.services.restore
+	@python -m pipelines.services.restore_backup
 
 # Whole or absent: the mark is made last, and made again when the requirements change.
 $(BIN)/installed: pyproject.toml constraints.txt

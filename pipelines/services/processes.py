@@ -119,7 +119,7 @@ def _launch(server: Server, folder: Path) -> None:
     if log.exists():
         log.replace(log.with_suffix(".log.1"))
     unbuffered = {"PYTHONUNBUFFERED": "1"}  # a log is read while it is written
-    environment = os.environ | unbuffered | server.environment | {MARK: f"{folder}:{server.name}"}
+    environment = {**os.environ, **unbuffered, **server.environment, MARK: f"{folder}:{server.name}"}
     with log.open("wb") as output:
         subprocess.Popen(  # type: ignore[call-overload]  # noqa: S603
             server.command,

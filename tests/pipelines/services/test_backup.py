@@ -15,7 +15,7 @@ from banet.errors import ConfigError, DataError, ServiceError
 from pipelines.services.backup import backup
 from pipelines.services.postgres import DATABASES, USER, create_databases, password, postgres, programs, run_client
 from pipelines.services.processes import end, processes, start
-from pipelines.services.restore import restore
+from pipelines.services.restore_backup import restore
 from pipelines.services.servers import ARTIFACTS
 from pipelines.services.settings import ASKED, FOLDER, Settings, settle
 from pipelines.services.start import make
@@ -68,10 +68,17 @@ class Kept:
         if self.settings.database == "sqlite":
             with closing(sqlite3.connect(self.folder / f"{database}.db")) as connection, connection:
                 return "".join(str(row[0]) for row in connection.execute(question))
-        command = [programs(self.folder) / "psql", "-XqtA", "-h", "127.0.0.1", "-p", str(self.settings.postgres_port)]
+        command: list[str | Path] = [
+            programs(self.folder) / "psql",
+            "-XqtA",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(self.settings.postgres_port),
+        ]
         command += ["-U", USER, "-d", database, "-c", question]
         done = subprocess.run(command, env=password(self.settings), check=True, capture_output=True, text=True)
-        return done.stdout.strip()
+        return str(done.stdout).strip()
 
 
 def drill(kept: Kept, root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

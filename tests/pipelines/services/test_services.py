@@ -35,6 +35,8 @@ EVIL = "http://elsewhere.example"
 pytestmark = [
     pytest.mark.server,
     pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),  # MLflow's own use of SQLAlchemy
+    pytest.mark.filterwarnings("ignore:.*psycopg.Connection object:ResourceWarning"),  # of MLflow's pool
+    pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning"),  # a server outlives its start
 ]
 
 
@@ -209,9 +211,9 @@ def test_the_champion_is_the_same_after_a_wipe_and_a_restore(
     told = [file for file in files if any(secret.encode() in file.read_bytes() for secret in secrets)]
     assert told == [folder / "env"]
 
-    assert f"{folder} is there" in team.type("restore", status=2, FROM=str(copy))
+    assert f"{folder} is there" in team.type("restore_backup", status=2, FROM=str(copy))
     shutil.rmtree(folder)
-    team.type("restore", FROM=str(copy))
+    team.type("restore_backup", FROM=str(copy))
     assert processes(folder) == []
     assert team.settings == settings
     assert (folder / "env").stat().st_mode & 0o777 == 0o600
