@@ -175,6 +175,7 @@ def test_an_experiment_is_shared_by_its_name(first: Clone, tmp_path: Path) -> No
 
 def test_the_example_for_ci_says_what_has_changed(first: Clone, tmp_path: Path) -> None:
     share(first, tmp_path / "remote")
+    first.type("dvc push --run-cache")
     jobs = yaml.safe_load(CI.read_text())["jobs"]
     steps = {step.get("name", step.get("uses")): step for step in jobs["reproduce"]["steps"]}
     assert set(steps) == {
