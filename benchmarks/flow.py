@@ -135,7 +135,7 @@ def arms(folder: Path, environment: dict[str, str]) -> dict[str, Callable[[], tu
         run, tasks = ended_run(UUID(re.findall(r"UUID: (\S+)", said)[0]))
         with get_client(sync_client=True) as client:
             end = client.read_flow_run(run).end_time
-        return (end - began).total_seconds() if end else float("nan"), tasks
+        return end.timestamp() - began.timestamp() if end else float("nan"), tasks
 
     return {"dvc repro": lambda: (typed("dvc", "repro")[0], {}), "flow": direct, "deployment": deployed}
 
