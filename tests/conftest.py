@@ -63,6 +63,7 @@ def ray_session() -> Iterator[None]:
             import ray.data
 
             ray.init(
+                "local",
                 num_cpus=3,
                 include_dashboard=False,
                 logging_level="ERROR",

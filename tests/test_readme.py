@@ -26,6 +26,7 @@ from banet.model.weights import save_weights
 from banet.parsing import parse
 from banet.tracking.registry import promote, register
 from banet.tracking.store import connect
+from pipelines.services.settings import FILE, FOLDER
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -84,7 +85,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def test_every_command_is_of_a_kind_that_is_tried() -> None:
-    assert {words[0] for words in COMMANDS} == {"banet", "dvc", "make", "prefect"}
+    assert {words[0] for words in COMMANDS} == {"banet", "dvc", "make", "prefect", "."}
     assert len(COMMANDS) >= 15
 
 
@@ -101,6 +102,11 @@ def test_make(target: str) -> None:
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
 
 
+def test_the_file_that_a_shell_reads_is_that_of_the_services() -> None:
+    """tests/pipelines/services/test_services.py starts them and reads it."""
+    assert commands(".") == [[f"{FOLDER}/{FILE}"]]
+
+
 @pytest.mark.parametrize("words", commands("dvc"), ids=" ".join)
 def test_dvc(words: list[str]) -> None:
     """Overrides compose to parameters that a stage accepts; that experiments run is DVC's own affair."""
@@ -115,13 +121,10 @@ def test_dvc(words: list[str]) -> None:
 
 @pytest.mark.parametrize("words", commands("prefect"), ids=" ".join)
 def test_prefect(words: list[str]) -> None:
-    """The commands exist; tests/pipelines/test_deployment.py runs them against a server."""
+    """The deployment exists; tests/pipelines/test_deployment.py runs it against a server."""
     deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
-    known = {"server start", "work-pool create", "deploy --all", "worker start", "deployment run"}
-    typed = [word for word in words if word != "--no-prompt"]
-    assert " ".join(typed[:2]) in known
-    if typed[:2] == ["deployment", "run"]:
-        assert typed[2] in {deployment["name"] for deployment in deployments}
+    assert words[:2] == ["deployment", "run"]
+    assert words[2] in {deployment["name"] for deployment in deployments}
 
 
 def test_the_readme_is_short_and_its_links_lead_somewhere() -> None:
