@@ -1,7 +1,8 @@
 """What training costs beside the network's own work, and what precision, memory format and compilation gain.
 
 1. One Ray Train worker takes steps in rounds that take turns: the loop in plain torch on samples made beforehand; with
-   DDP, the data stream, the agreement between steps and the journal; the same with Ray Data's scheduler left to spin.
+   DDP alone; with the data stream alone; with both, the agreement between steps and the journal; the same with Ray
+   Data's scheduler left to spin.
 2. How long a checkpoint and a point of the journal take, of the time between two at their defaults.
 3. How long a run whose worker is killed takes until its next step, on a cluster that stands.
 4. Float32, eager, NCHW against bfloat16, compiled, channels_last: rate, memory and the loss curves of both. Without a
@@ -51,8 +52,10 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks/results"
 STEPS, WARM_UP, ROUNDS, LOG_EVERY = 160, 40, 3, 20
 DEFAULT_INTERVAL_S = 300  # between checkpoints: cluster.checkpoint_every
-PAUSE = {"stream": ray_stream.PAUSE_SECONDS, "spinning": 0.0}
-ARMS = ("plain torch", "as trained", "spinning")
+PAUSE_S = ray_stream.PAUSE_SECONDS
+PLAIN, TRAINED, SPINNING = "plain torch", "as trained", "spinning"
+DDP, STREAM = {"DDP alone", TRAINED, SPINNING}, {"stream alone", TRAINED, SPINNING}
+ARMS = (PLAIN, "DDP alone", "stream alone", TRAINED, SPINNING)
 
 
 def work(config: dict[str, Any]) -> None:
@@ -72,15 +75,15 @@ def work(config: dict[str, Any]) -> None:
 
     for arm in itertools.islice(itertools.cycle(ARMS), ROUNDS * len(ARMS)):
         stamps: list[float] = []
-        ray_stream.PAUSE_SECONDS = PAUSE["spinning" if arm == "spinning" else "stream"]
+        ray_stream.PAUSE_SECONDS = 0.0 if arm == SPINNING else PAUSE_S
 
         def batches(phase: PlannedPhase, step: int, arm: str = arm, stamps: list[float] = stamps) -> Iterator[Batch]:
-            coming = repeated(worker, phase) if arm == "plain torch" else worker.batches(phase, step)
+            coming = worker.batches(phase, step) if arm in STREAM else repeated(worker, phase)
             for batch in itertools.islice(coming, STEPS):
                 stamps.append(time.perf_counter())
                 yield batch
             stamps.append(time.perf_counter())
-            if arm != "plain torch":
+            if arm in STREAM:
                 coming.close()  # type: ignore[attr-defined]  # a generator
                 time.sleep(5)  # its tasks end before the next arm begins
 
@@ -88,10 +91,10 @@ def work(config: dict[str, Any]) -> None:
             """Neither report nor agree."""
 
         own: dict[str, Callable[..., None]] = {"report": nothing, "between_steps": nothing}
-        if arm != "plain torch":
-            waits += [[]] if arm == "as trained" else []
-            own = {"report": report if arm == "as trained" else worker.report, "between_steps": worker.between_steps}
-        called = model if arm == "plain torch" else network
+        if arm in (TRAINED, SPINNING):
+            waits += [[]] if arm == TRAINED else []
+            own = {"report": report if arm == TRAINED else worker.report, "between_steps": worker.between_steps}
+        called = network if arm in DDP else model
         fit(worker.training, called, batches, lambda _: ValidationScores(psnr=[0.0]), **own)  # type: ignore[arg-type]
         times[arm].append(np.diff(stamps[WARM_UP:]).tolist())
     started = time.perf_counter()
@@ -128,12 +131,12 @@ def loop_cost(job: TrainingJob) -> dict[str, object]:
     ).fit()
     measured = json.loads(out.read_text())
     medians = {arm: [statistics.median(values) for values in rounds] for arm, rounds in measured["times"].items()}
-    ratios = {arm: [a / b for a, b in zip(medians[arm], medians["plain torch"], strict=True)] for arm in ARMS[1:]}
-    step_s = statistics.median(medians["plain torch"])
+    ratios = {arm: [a / b for a, b in zip(medians[arm], medians[PLAIN], strict=True)] for arm in ARMS[1:]}
+    step_s = statistics.median(medians[PLAIN])
     return {
         "median_step_ms": {arm: 1000 * statistics.median(values) for arm, values in medians.items()},
         "ratio_to_plain_torch": {arm: statistics.median(values) for arm, values in ratios.items()},
-        "ratio_of_each_round": ratios["as trained"],
+        "ratio_of_each_round": ratios,
         "waiting_for_data": statistics.median(measured["waits"]),
         "journal_share": measured["point_s"] / (LOG_EVERY * step_s),
     }
