@@ -12,6 +12,8 @@ from banet.files import hold, holder
 
 FOLDER = Path(".dvc/tmp")  # git and DVC's digests leave it out
 ENDING = ".running"
+LOOK_S = 1.0  # between looks at what runs a stage
+IN_ORDER_S = 6.0  # for a stage that is left alone: with the rest, ten seconds at most
 
 
 def claim(stage: str) -> None:
@@ -27,7 +29,7 @@ def claim(stage: str) -> None:
 
 
 def end_when_left_alone() -> None:
-    """Send this process SIGTERM once the DVC that runs it, or the flow above that, has ended.
+    """Send this process SIGTERM once the DVC that runs it, or the flow above that, has ended, and soon once more.
 
     DVC forwards no signal, and what is killed cannot; a stage would go on unseen.
     """
@@ -44,8 +46,10 @@ def _above() -> list[psutil.Process]:
 
 def _watch(above: list[psutil.Process]) -> None:
     while all(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in above):
-        time.sleep(1)
+        time.sleep(LOOK_S)
     os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(IN_ORDER_S)
+    os.kill(os.getpid(), signal.SIGTERM)  # the second takes its effect at once
 
 
 def running(root: Path) -> list[str]:
