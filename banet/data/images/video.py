@@ -245,6 +245,7 @@ def _upright_rgb(frame: "av.VideoFrame", convert: "VideoReformatter") -> Image:
         interpolation=Interpolation.BICUBIC,
         dst_color_trc=curve,
         dst_color_primaries=primaries,
+        threads=1,  # several lose chroma of formats such as p010 where they meet at an odd row
     ).to_ndarray()
     rgb = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
     return np.ascontiguousarray(np.rot90(rgb, frame.rotation // 90), dtype=np.uint8)

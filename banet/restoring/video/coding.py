@@ -83,6 +83,7 @@ class Coding:
             src_color_range=frame.color_range,
             dst_color_range=self.colours["color_range"],
             dst_colorspace=self.colours["colorspace"],
+            threads=1,  # as in `restore_frame`
         )
 
     def add_to(self, out: "OutputContainer") -> "VideoStream":

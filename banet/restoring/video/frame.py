@@ -146,7 +146,12 @@ def require_supported(frame: "av.VideoFrame", path: Path) -> None:
 def _with_planes(frame: "av.VideoFrame") -> "av.VideoFrame":
     """Return a copy of the frame whose planes can be written to, one for each kind of sample, in native byte order."""
     samples = sample_range(frame)
-    converted = frame.reformat(format=planar_format(frame.format), src_color_range=samples, dst_color_range=samples)
+    converted = frame.reformat(
+        format=planar_format(frame.format),
+        src_color_range=samples,
+        dst_color_range=samples,
+        threads=1,  # several lose chroma of formats such as p010 where they meet at an odd row
+    )
     converted.make_writable()
     converted.color_range = samples
     return converted

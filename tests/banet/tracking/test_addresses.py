@@ -76,7 +76,7 @@ def test_a_checkout_may_lie_in_any_folder(
         ("databricks", "is no address of a store"),
         ("databricks://secret@profile", "is no address of a store"),
         ("postgres://user:secret@host/db", "postgresql://USER:PASSWORD@HOST/NAME"),
-        ("postgresql://user:secret@localhost:1/db?password=secret", "needs a driver: pip install"),
+        ("postgresql://user:secret@localhost:1/db?password=secret", "does not answer"),
         ("mysql://user:secret@localhost:1/db", "pip install mysqlclient"),
         ("mysql+pymysql://user:secret@localhost:1/db", "pip install pymysql"),
         ("mssql+pyodbc://user:secret@localhost:1/db", "pip install pyodbc"),
