@@ -16,10 +16,10 @@ import cv2
 import psutil
 import ray
 
+from banet.cluster.ray_session import start_ray
 from banet.data.images.codec import decode
 from banet.data.manifest import ArchiveSource, Benchmark
 from banet.data.shards.pixels import encode
-from banet.ray_session import start_ray
 from pipelines.stages.shard import shard
 
 SPEED_PAIRS, ROUNDS = 800, 3

@@ -32,10 +32,10 @@ from loading_frames import (
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from banet.cluster.ray_session import start_ray
 from banet.data.sharding.writer import ShardWriter, WrittenShard, shard_name, write_shard
 from banet.data.shards.reader import Pair
 from banet.data.stream.ray_stream import segment_length
-from banet.ray_session import start_ray
 
 WORKERS = 2  # of the DataLoader: as many as cores
 WARM_UP = 100  # batches that do not count where waits are measured

@@ -24,11 +24,11 @@ import psutil
 import ray
 from loading_frames import find_frames, write_shards
 
+from banet.cluster.ray_session import OWN_CLUSTER
 from banet.data.shards.reader import ShardFolder
 from banet.data.stream.order import RankSlice
 from banet.data.stream.ray_stream import stream
 from banet.data.stream.training_set import TrainingSet
-from banet.ray_session import OWN_CLUSTER
 
 ROOT = Path(__file__).parents[1]
 CROP, PER_RANK = 256, 1  # the recipe `paper`, a GPU per pair of a batch

@@ -30,9 +30,9 @@ import numpy as np
 import ray
 import torch
 
+from banet.cluster.ray_session import use_threads
 from banet.data.images.codec import read_image, write_image
 from banet.metrics.realblur import opencv_version
-from banet.ray_session import use_threads
 from banet.scoring.scores import AlignedScores, Scores, score, score_aligned
 from banet.scoring.spread import spread
 

@@ -35,12 +35,12 @@ import ray.train.torch
 import torch
 from training_precision import GPU, draw, precisions, recipe_of
 
+from banet.cluster.ray_session import start_ray
 from banet.config import PhaseParams, read_params
 from banet.data.stream import ray_stream
 from banet.data.stream.order import RankSlice
 from banet.model.network import BANet
 from banet.parsing import parse
-from banet.ray_session import start_ray
 from banet.train.checkpoints import Checkpoints
 from banet.train.launch import launch
 from banet.train.loop import Batch, Training, TrainingProgress, ValidationScores, Which, fit

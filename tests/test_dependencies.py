@@ -34,7 +34,7 @@ NOT_DECIDING = {  # by stage: files, or folders with all below, and why an edit 
     "shard": {
         "banet/config.py": PARAMS,
         "banet/model/network_config.py": PARAMS,
-        "banet/ray_session.py": "who does the work: the same bytes however many processes (tests/banet/data/sharding)",
+        "banet/cluster/": "who does the work: the same bytes however many processes (tests/banet/data/sharding)",
     },
     "train": {
         "banet/data/data_checks.py": "a tag of the run",
@@ -55,7 +55,7 @@ NOT_DECIDING = {  # by stage: files, or folders with all below, and why an edit 
     },
     "evaluate": {
         "banet/config.py": PARAMS,
-        "banet/ray_session.py": "who does the work: the same scores however spread (tests/banet/scoring)",
+        "banet/cluster/": "who does the work: the same scores however spread (tests/banet/scoring)",
         "banet/tracking/": STORE,
     },
     "promote": {

@@ -31,7 +31,7 @@ FLOORS = {
     "banet.metrics": 0,
     "banet.model": 0,
     "banet.data": 1,
-    "banet.ray_session": 1,
+    "banet.cluster": 1,
     "banet.train": 2,
     "banet.restoring": 2,
     "banet.scoring": 2,
@@ -48,14 +48,15 @@ FLOORS = {
 OWNERS = {  # files, or folders with all below; a package that is not named here may be imported above floor 0 only
     "ray": (
         "banet/data/stream/ray_stream.py",
-        "banet/ray_session.py",
+        "banet/cluster/joining.py",
+        "banet/cluster/ray_session.py",
         "banet/restoring/spread_pictures.py",
         "banet/scoring/spread.py",
         "banet/serving/",
         "banet/train/launch.py",
         "banet/train/ray_worker.py",
     ),
-    "grpc": ("banet/ray_session.py",),  # which Ray brings along
+    "grpc": ("banet/cluster/joining.py",),  # which Ray brings along
     "mlflow": ("banet/tracking/",),
     "prefect": ("pipelines/",),
     "dvc": ("pipelines/",),
@@ -69,7 +70,7 @@ OWNERS = {  # files, or folders with all below; a package that is not named here
         "banet/data/sharding/judgement.py",
         "banet/data/shards/pixels.py",
         "banet/data/stream/augmentation.py",
-        "banet/ray_session.py",  # the number of threads of a worker
+        "banet/cluster/ray_session.py",  # the number of threads of a worker
         "banet/metrics/realblur.py",  # when it is called
         "banet/scoring/baselines.py",
     ),

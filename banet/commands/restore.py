@@ -109,7 +109,7 @@ def deblur(
     options = _Options(model, quality, compare, report, local_crop, sub_images, max_memory)
     pictures = None if STANDARD in (given, output) else many_pictures(given, Path(output), compare=compare)
     if pictures is not None:
-        over_ray = "RAY_ADDRESS" in os.environ if ray is None else ray
+        over_ray = os.environ.get("RAY_ADDRESS") not in (None, "", "local") if ray is None else ray
         _deblur_many(given, pictures, Path(output), options, over_ray=over_ray)
     elif ray:
         raise ConfigError(f"--ray is for many pictures, {given} is one: name a folder or a pattern, or leave it out")

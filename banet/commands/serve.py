@@ -54,7 +54,7 @@ def serve(
         look_every: seconds between two looks at the registry.
         watch: folder that gets size, brightness, sharpness and noise of each picture, for `banet drift`.
     """
-    from banet.ray_session import start_ray
+    from banet.cluster.ray_session import start_ray
     from banet.serving.followed_model import Source
 
     try:

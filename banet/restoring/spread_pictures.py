@@ -74,7 +74,7 @@ def _results(start: Start, pictures: Mapping[int, PictureFile]) -> Iterator[tupl
     """Yield number, digest of the input and result of every picture that is done, in any order."""
     import ray.data
 
-    from banet.ray_session import errors_as_themselves, quiet_ray_data, start_ray
+    from banet.cluster.ray_session import errors_as_themselves, quiet_ray_data, start_ray
 
     start_ray()
     quiet_ray_data()
@@ -160,7 +160,7 @@ class _Worker:
         return encode(self.what, photograph, after, row["ending"].lower())
 
     def _begin(self) -> Restoration:
-        from banet.ray_session import use_threads
+        from banet.cluster.ray_session import use_threads
 
         device, memory = fastest_device(), None
         if device == "cpu":

@@ -59,7 +59,7 @@ class _Worker(Generic[T, R]):
     """Runs in its own process; takes and returns rows of Ray Data with pickled content."""
 
     def __init__(self, start: Callable[[], Callable[[T], R]], tries: Path, restarts: int) -> None:
-        from banet.ray_session import use_threads
+        from banet.cluster.ray_session import use_threads
 
         torch.set_num_threads(1)
         use_threads(1)
@@ -91,7 +91,7 @@ def _spread(
 ) -> Iterator[tuple[int, R]]:
     import ray.data
 
-    from banet.ray_session import errors_as_themselves, quiet_ray_data, start_ray
+    from banet.cluster.ray_session import errors_as_themselves, quiet_ray_data, start_ray
 
     start_ray()
     quiet_ray_data()

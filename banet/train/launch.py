@@ -16,12 +16,12 @@ import ray.train.torch
 from ray.train.backend import BackendConfig
 
 from banet import errors
+from banet.cluster.ray_session import errors_as_themselves, start_ray, this_cluster_alone
 from banet.config import ClusterParams
 from banet.data.stream.ray_stream import TASK_CPUS
 from banet.errors import SIGNALS, ResourceError, ServiceError
 from banet.model.network import BANet
 from banet.parsing import parse
-from banet.ray_session import errors_as_themselves, start_ray, this_cluster_alone
 from banet.train.journal import Point
 from banet.train.loop import choose_weights
 from banet.train.plan import plan

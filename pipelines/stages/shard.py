@@ -68,7 +68,7 @@ def shard(
 def _made(plan: ShardPlan, measured: list[Measured], *, parallel: bool) -> Iterator[WrittenShard]:
     """Yield the shards of an archive in order; raise at the end if a member was bad."""
     if parallel:
-        from banet.ray_session import map_here  # importing Ray takes seconds
+        from banet.cluster.ray_session import map_here  # importing Ray takes seconds
 
         results = map_here(make_shard, plan.jobs())
     else:

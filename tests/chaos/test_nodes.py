@@ -23,7 +23,7 @@ HEAD_CPUS, NODE_CPUS = 3, 2
 MACHINES = {"banet-head": "10.213.7.2", "banet-other": "10.213.7.3"}
 LOOK = """
 import ray, sys
-from banet.ray_session import start_ray
+from banet.cluster.ray_session import start_ray
 start_ray()
 sys.exit(len(ray.nodes()) != int(sys.argv[1]))
 """

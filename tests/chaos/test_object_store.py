@@ -2,7 +2,6 @@
 
 import http.client
 import threading
-import warnings
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 import torch
 
 from tests.chaos.victim import CHECKPOINT_EVERY, Victim
+from tests.object_store import KEYS, s3_server
 
 pytestmark = [
     pytest.mark.distributed,
@@ -66,30 +66,17 @@ class Passing(BaseHTTPRequestHandler):
 
 
 HOP = {"expect", "transfer-encoding"}  # headers of one connection
-KEYS = {"AWS_ACCESS_KEY_ID": "somebody", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
 @pytest.fixture
-def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+def gate() -> Iterator[Gate]:
     """A gate in front of a real S3 server with a bucket."""
-    from pyarrow import fs
-
-    for name, value in KEYS.items():
-        monkeypatch.setenv(name, value)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    made = Gate(server.get_host_and_port()[1])
-    threading.Thread(target=made.serve_forever, daemon=True).start()
-    query = f"endpoint_override=127.0.0.1:{made.behind}&scheme=http&allow_bucket_creation=true"
-    fs.FileSystem.from_uri(f"s3://shards?{query}")[0].create_dir("shards")
-    yield made
-    made.shutdown()
-    made.server_close()
-    server.stop()
+    with s3_server("shards") as address:
+        made = Gate(int(address.rpartition(":")[2]))
+        threading.Thread(target=made.serve_forever, daemon=True).start()
+        yield made
+        made.shutdown()
+        made.server_close()
 
 
 @pytest.mark.chaos

@@ -30,6 +30,7 @@ from safetensors.torch import load_file
 from pipelines.services.servers import client
 from pipelines.services.settings import FOLDER, read_settings
 from tests.pipelines.checkouts import make_checkout
+from tests.pipelines.services.databases import why_no_postgres
 
 FAULTS = 20
 GONE_WITHIN_S = 10.0
@@ -54,7 +55,7 @@ class Team:
         self.environment |= {MARK: self.mark, "PYTHONPATH": str(self.checkout), "RAY_worker_niceness": "0"}
         self.environment |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
         self.environment |= {f"{name}_PORT": str(free_port()) for name in ("MLFLOW", "PREFECT", "POSTGRES")}
-        if shutil.which("initdb") is None and not any(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
+        if why_no_postgres():
             self.environment |= {"DATABASE": "sqlite"}
 
     def services(self) -> None:

@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,10 +16,10 @@ from banet.tracking.registry import RegisteredModel, find
 from banet.tracking.store import connect
 from pipelines.stages.check import forget_lost
 from pipelines.stages.stage_results import read_json
+from tests.object_store import KEYS, s3_server
 
 REPO = Path(__file__).parents[2]
 TEAM, CI = REPO / "docs/team.md", REPO / "docs/ci-example.yml"
-KEYS = {"AWS_ACCESS_KEY_ID": "somebody", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
 RESTORED = {"fetch@mini", "shard@mini", "train", "evaluate@mini", "promote", "report"}
 
 pytestmark = [
@@ -80,21 +79,8 @@ def first(finished: Path, tmp_path: Path) -> Clone:
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[str]:
     """The address of an S3 server on this machine, with the bucket `team`."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from moto.server import ThreadedMotoServer
-    from pyarrow import fs
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in KEYS.items():
-            patch.setenv(name, value)
-        query = f"endpoint_override={host}:{port}&scheme=http&allow_bucket_creation=true"
-        fs.FileSystem.from_uri(f"s3://team?{query}")[0].create_dir("team")
-        yield f"http://{host}:{port}"
-    server.stop()
+    with s3_server("team") as address:
+        yield f"http://{address}"
 
 
 def share(first: Clone, remote: Path) -> None:

@@ -16,9 +16,9 @@ import ray
 import torch
 from torch import Tensor
 
+from banet.cluster.ray_session import errors_as_themselves, quiet_ray_data, use_threads
 from banet.data.stream.order import RankSlice
 from banet.data.stream.training_set import TrainingSet
-from banet.ray_session import errors_as_themselves, quiet_ray_data, use_threads
 
 TASK_CPUS = 0.5  # logical CPUs of Ray
 TASK_SAMPLES = 256  # most samples per task

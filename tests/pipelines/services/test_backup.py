@@ -19,17 +19,9 @@ from pipelines.services.restore_backup import restore
 from pipelines.services.servers import ARTIFACTS
 from pipelines.services.settings import ASKED, FOLDER, Settings, settle
 from pipelines.services.start import make
+from tests.pipelines.services.databases import why_no_postgres
 
 pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
-
-
-def why_no_postgres() -> str | None:
-    """The reason why tests with PostgreSQL are skipped, in the program's own words."""
-    try:
-        programs(Path("none yet"))
-    except ConfigError as error:
-        return str(error)
-    return None
 
 
 needs_postgres = pytest.mark.skipif(why_no_postgres() is not None, reason=str(why_no_postgres()))

@@ -15,17 +15,18 @@ import psutil
 import pytest
 import yaml
 
-from banet.errors import ConfigError, ServiceError
+from banet.errors import ServiceError
 from banet.model.digest import weights_digest
 from banet.model.network import BANet
 from banet.model.network_config import BANetConfig
 from banet.model.weights import save_weights
 from banet.tracking.registry import find_alias, promote, register
 from banet.tracking.store import connect
-from pipelines.services.postgres import DATABASES, postgres, programs, run_client
+from pipelines.services.postgres import DATABASES, postgres, run_client
 from pipelines.services.processes import end, processes, start
 from pipelines.services.servers import address, client
 from pipelines.services.settings import ASKED, FOLDER, Settings, read_settings
+from tests.pipelines.services.databases import why_no_postgres
 
 REPO = Path(__file__).parents[3]
 NEEDED = ("banet", "pipelines", "deploy", "prefect.yaml", "prefect.toml")
@@ -38,15 +39,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*psycopg.Connection object:ResourceWarning"),  # of MLflow's pool
     pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning"),  # a server outlives its start
 ]
-
-
-def why_no_postgres() -> str | None:
-    """The reason why tests with PostgreSQL are skipped, in the program's own words."""
-    try:
-        programs(Path("none yet"))
-    except ConfigError as error:
-        return str(error)
-    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

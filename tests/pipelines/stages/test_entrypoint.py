@@ -93,7 +93,7 @@ def work(item: int) -> None:
 def main(out: Path) -> None:
     'Wait.'
     if out.name == "ray":
-        from banet.ray_session import map_here, start_ray
+        from banet.cluster.ray_session import map_here, start_ray
         start_ray()
     try:
         print("started", flush=True)

@@ -1,6 +1,5 @@
 """Shards in a folder and in an object store: a real S3 server on this machine."""
 
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from banet.data.shards.reader import ShardFolder, publish, read_pairs
 from banet.data.shards.storage import inside, location, read_range, sizes
 from banet.data.stream.training_set import TrainingSet
 from banet.errors import ConfigError, DataError, ServiceError
+from tests.object_store import s3_server
 
 Make = Callable[..., Path]
 
@@ -18,24 +18,8 @@ Make = Callable[..., Path]
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[str]:
     """The URI of an empty bucket."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from moto.server import ThreadedMotoServer
-
-    from pyarrow import fs
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ACCESS_KEY_ID", "somebody")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        query = f"endpoint_override={host}:{port}&scheme=http"
-        files, _ = fs.FileSystem.from_uri(f"s3://shards?{query}&allow_bucket_creation=true")
-        files.create_dir("shards")
-        yield f"s3://shards?{query}"
-        server.stop()
+    with s3_server("shards") as address:
+        yield f"s3://shards?endpoint_override={address}&scheme=http"
 
 
 def test_what_is_published_is_read_as_the_folder_is(bucket: str, make_shards: Make) -> None:

@@ -3,14 +3,12 @@
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,6 +17,7 @@ import ray.data
 import ray.exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from banet.cluster.joining import address_here, asks_for_token, listens, show_token
 from banet.errors import BanetError, ServiceError
 
 T = TypeVar("T")
@@ -31,8 +30,6 @@ OWN_TRAINING = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0", "RAY_TRAIN_ENABLE_ST
 # Seconds between two looks for such nodes in a cluster of others; Ray's own 5 are a large part of what a cloud grants.
 JOINED_TRAINING = {"RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S": "1"}
 ADDRESS = "RAY_ADDRESS"
-CLUSTER_ID = "/ray.rpc.NodeInfoGcsService/GetClusterId"  # what Ray asks a cluster first
-ASK_S = 5.0
 STANDS_WITHIN_S = 60.0  # a cluster that is named may be starting
 GUARD = """
 import select, sys, time, psutil
@@ -117,12 +114,12 @@ def _start(quiet: ray.LoggingConfig, address: str | None = None) -> None:
 
 def _connect(quiet: ray.LoggingConfig) -> None:
     named, reason = os.environ.get(ADDRESS) or None, ""
-    address = _address_here() if named in (None, "auto") else named
-    if not _listens(address, STANDS_WITHIN_S if named else 0):  # Ray would try for a quarter of an hour
+    address = address_here() if named in (None, "auto") else named
+    if not listens(address, STANDS_WITHIN_S if named else 0):  # Ray would try for a quarter of an hour
         reason = f"nothing listens at {address}"
     else:
-        if _asks_for_token(address):
-            _show_token()
+        if asks_for_token(address):
+            show_token()
         try:
             ray.init(logging_level="ERROR", logging_config=quiet)
         except ConnectionError as error:
@@ -135,64 +132,6 @@ def _connect(quiet: ray.LoggingConfig) -> None:
         )
     else:
         os.environ.update(JOINED_TRAINING | os.environ)
-
-
-def _address_here() -> str:
-    """The address of the cluster that `ray start` runs here, or has run; nothing where that cannot be seen."""
-    try:
-        from ray._private.utils import read_ray_address
-    except ImportError:
-        return ""
-    return read_ray_address() or ""
-
-
-def _listens(address: str, seconds: float) -> bool:
-    """Whether something listens at HOST:PORT, perhaps only after some seconds; True for other forms of addresses."""
-    host, _, port = address.rpartition(":")
-    if not port.isdecimal() or "/" in host:
-        return True
-    end = time.monotonic() + seconds
-    while True:
-        with suppress(OSError), socket.create_connection((host.strip("[]"), int(port)), timeout=ASK_S):
-            return True
-        if time.monotonic() >= end:
-            return False
-        time.sleep(1)
-
-
-def _asks_for_token(address: str) -> bool:
-    """Whether a cluster refuses who shows no token; True unless it answers one who does not.
-
-    Who shows a token wants it shown as well, which the nodes of a cluster without tokens do not do.
-
-    Args:
-        address: HOST:PORT.
-    """
-    try:
-        import grpc
-    except ImportError:
-        return True
-    with grpc.insecure_channel(address) as channel:
-        try:
-            channel.unary_unary(CLUSTER_ID)(b"", timeout=ASK_S)
-        except (grpc.RpcError, ValueError):  # the latter: no address that gRPC can read
-            return True
-    return False
-
-
-def _show_token() -> None:
-    """Use the token of a cluster that asks for one, if there is a token here.
-
-    `ray start` asks for it wherever one exists, and whoever joins does not send it without this private function of
-    Ray or RAY_AUTH_MODE=token in the environment.
-    """
-    try:
-        from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
-    except ImportError:
-        return
-    heard = logging.getLogger(maybe_enable_token_auth_if_token_available.__module__)
-    heard.addFilter(lambda _: False)  # it says what it does
-    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
 
 
 @contextmanager

@@ -41,7 +41,7 @@ def dies_once(mark: Path) -> int:
 
 @pytest.fixture
 def spread(ray_session: None) -> Callable[..., Iterator[int]]:
-    from banet.ray_session import map_here
+    from banet.cluster.ray_session import map_here
 
     return map_here
 
@@ -86,7 +86,7 @@ def test_ray_train_is_told_of_this_cluster_alone(monkeypatch: pytest.MonkeyPatch
     import ray
     from ray.train.v2._internal.constants import get_env_vars_to_propagate
 
-    from banet.ray_session import this_cluster_alone
+    from banet.cluster.ray_session import this_cluster_alone
 
     for before in (None, "elsewhere:6379"):
         monkeypatch.setenv("RAY_ADDRESS", before) if before else monkeypatch.delenv("RAY_ADDRESS", raising=False)
@@ -98,7 +98,7 @@ def test_ray_train_is_told_of_this_cluster_alone(monkeypatch: pytest.MonkeyPatch
 def test_the_error_of_a_training_worker_comes_out_as_itself() -> None:
     from ray.train import WorkerGroupError
 
-    from banet.ray_session import errors_as_themselves
+    from banet.cluster.ray_session import errors_as_themselves
 
     failures = {1: RuntimeError("connection reset by peer"), 0: ModelError("lower lr_start\nand Ray's own lines")}
     with pytest.raises(ModelError, match=r"^lower lr_start$"), errors_as_themselves():
@@ -108,9 +108,9 @@ def test_the_error_of_a_training_worker_comes_out_as_itself() -> None:
 @pytest.mark.parametrize("up", [False, True])
 def test_nothing_of_ray_outlives_a_process_that_is_killed(up: bool) -> None:
     """By itself, a part of Ray tries for a minute to tell it to another part, which is gone too."""
-    code = "from banet.ray_session import start_ray; start_ray(); print('up', flush=True); input()"
+    code = "from banet.cluster.ray_session import start_ray; start_ray(); print('up', flush=True); input()"
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"} | {
-        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "PYTHONPATH": str(Path(__file__).parents[3]),
         "RAY_ADDRESS": "local",
     }
     process = subprocess.Popen(
@@ -148,7 +148,7 @@ def test_an_address_where_nothing_listens_is_named_and_not_tried_for_a_quarter_o
 ) -> None:
     import ray
 
-    from banet import ray_session
+    from banet.cluster import ray_session
 
     address = f"127.0.0.1:{free_port()}"
     monkeypatch.setenv("RAY_ADDRESS", address)
@@ -164,8 +164,8 @@ def test_a_file_that_a_killed_cluster_left_keeps_nobody_waiting() -> None:
         left.parent.mkdir()
         left.write_text(f"127.0.0.1:{free_port()}")
         environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-        environment |= {"RAY_TMPDIR": short, "PYTHONPATH": str(Path(__file__).parents[2])}
-        code = "import ray; from banet.ray_session import start_ray; start_ray(); print(ray.get(ray.put('up')))"
+        environment |= {"RAY_TMPDIR": short, "PYTHONPATH": str(Path(__file__).parents[3])}
+        code = "import ray; from banet.cluster.ray_session import start_ray; start_ray(); print(ray.get(ray.put('up')))"
         done = subprocess.run(
             [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300, check=False
         )
@@ -183,7 +183,7 @@ def test_a_cluster_is_joined_with_the_token_that_it_asks_for_or_without(tmp_path
     (home / ".ray").mkdir(parents=True)
     (home / ".ray" / "auth_token").write_text("0123456789abcdef" * 4)
     port = free_port()
-    root = str(Path(__file__).parents[2])
+    root = str(Path(__file__).parents[3])
     environment = {name: value for name, value in os.environ.items() if name not in ("RAY_ADDRESS", "RAY_AUTH_MODE")}
     environment |= {"HOME": str(home), "PYTHONPATH": root, "RAY_USAGE_STATS_ENABLED": "0"}
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="banet-", ignore_cleanup_errors=True) as short:  # for sockets
@@ -192,7 +192,7 @@ def test_a_cluster_is_joined_with_the_token_that_it_asks_for_or_without(tmp_path
         begun = environment | {"RAY_AUTH_MODE": mode}
         head = subprocess.Popen(start, env=begun, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            code = "import ray; from banet.ray_session import start_ray; start_ray(); "
+            code = "import ray; from banet.cluster.ray_session import start_ray; start_ray(); "
             code += "asked = type('Asked', (), {'resources': lambda _: ray.cluster_resources()}); "
             code += "print(ray.get(ray.remote(asked).remote().resources.remote()))"
             environment["RAY_ADDRESS"] = f"127.0.0.1:{port}"

@@ -1,0 +1,1 @@
+"""Ray: the cluster that this process uses, and work spread over it."""
