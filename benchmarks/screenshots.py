@@ -78,7 +78,7 @@ def mlflow_pages(address: str) -> dict[str, str]:
     model = latest_champion(connect())
     run = connect().client().get_run(model.run_id).info
     return {
-        "mlflow-run": f"{address}/#/experiments/{run.experiment_id}/runs/{run.run_id}/model-metrics",
+        "mlflow-run": f"{address}/#/experiments/{run.experiment_id}/runs/{run.run_id}",
         "mlflow-registry": f"{address}/#/models/{model.name}",
     }
 
