@@ -395,9 +395,9 @@ def test_a_server_that_asks_for_an_hour_is_left(server: Server, fetching: Fetchi
 
 
 def test_a_trickle_is_left_for_the_next_mirror(server: Server, fetching: Fetching) -> None:
-    slow, site = server.add("slow.zip", ZIP, Answer(pause=0.1))
+    slow, site = server.add("slow.zip", ZIP, Answer(pause=0.25))
     good, _ = server.add("good.zip", ZIP)
-    limits = replace(QUICK, chunk_seconds=0.5)
+    limits = replace(QUICK, chunk_seconds=1.5)
     assert "is too slow" in fetching.fails(slow, error=ServiceError, limits=limits)
     assert fetching.arrived() == CHUNK  # kept
     assert fetching.gets(slow, good, limits=limits).source == good
@@ -408,7 +408,7 @@ def test_silence_does_not_hang(server: Server, fetching: Fetching) -> None:
     silent = Answer(hold_at=CHUNK)
     url, site = server.add("a.zip", ZIP, Answer(), silent)
     start = time.monotonic()
-    said = fetching.fails(url, error=ServiceError, limits=replace(QUICK, read_seconds=0.5))
+    said = fetching.fails(url, error=ServiceError, limits=replace(QUICK, read_seconds=3))
     silent.hold.set()
     assert "the connection failed" in said
     assert time.monotonic() - start < 20
