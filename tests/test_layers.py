@@ -62,7 +62,7 @@ OWNERS = {  # files, or folders with all below; a package that is not named here
     "dvc": ("pipelines/",),
     "hydra": ("pipelines/",),
     "omegaconf": ("pipelines/",),
-    "pyarrow": ("banet/data/", "banet/scoring/table.py"),
+    "pyarrow": ("banet/data/", "banet/restoring/tables/", "banet/scoring/table.py"),
     "cv2": (
         "banet/data/images/",
         "banet/data/pairs/",

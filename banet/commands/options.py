@@ -1,5 +1,6 @@
 """Values that several commands take, and the model that they name."""
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,9 @@ from banet.model.digest import weights_digest
 if TYPE_CHECKING:
     from banet.model.network import BANet
 
+STANDARD = "-"  # input or output
 DEMO = "banet-mini"  # the registered model of the embedded benchmark
+_SIZES = re.compile(r"(\d+(?:\.\d+)?) ?([kMGT])(i?)B?", re.IGNORECASE)
 Positive = Annotated[int, Parameter(validator=validators.Number(gte=1))]
 
 
@@ -30,6 +33,27 @@ def _shown(size: tuple[int, int] | None) -> str | None:
 
 Size = Annotated[tuple[int, int], Parameter(converter=_size, n_tokens=1, metavar="HxW", show_default=_shown)]
 """Height and width, pixels."""
+
+
+def _memory(_: object, tokens: Sequence[Token]) -> int:
+    text = tokens[0].value
+    found = _SIZES.fullmatch(text)
+    if found is None or not float(found[1]):
+        raise ValueError(f"{text!r} is no size of memory: write 2GiB or 500MB.")
+    return int(float(found[1]) * (1024 if found[3] else 1000) ** ("kmgt".index(found[2].lower()) + 1))
+
+
+MemorySize = Annotated[int, Parameter(converter=_memory, n_tokens=1, metavar="SIZE")]
+"""Bytes."""
+
+
+def _no_option(_: object, value: str) -> None:
+    if value.startswith("-") and value != STANDARD:
+        raise ValueError(f"Unknown option: {value}.")
+
+
+Place = Annotated[str, Parameter(allow_leading_hyphen=True, validator=_no_option)]
+"""A file or folder, or `STANDARD`."""
 
 
 class NamedModel(NamedTuple):

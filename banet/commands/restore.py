@@ -1,52 +1,31 @@
 """`banet deblur`: pictures and videos through a network."""
 
 import os
-import re
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-from cyclopts import Parameter, Token, validators
+from cyclopts import Parameter, validators
 
-from banet.commands.options import Positive, load_source, numbers
+from banet.commands.options import STANDARD, MemorySize, Place, Positive, load_source, numbers
 from banet.errors import ConfigError, DataError, PartialError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from banet.progress import OnProgress
-    from banet.restoring.batch import Restoration
+    from banet.restoring.batch import BatchOutcome, Restoration
     from banet.restoring.change import Change
     from banet.restoring.input_files import PictureFile
     from banet.restoring.spread_pictures import Start
 
-STANDARD = "-"  # input or output
-
-_SIZES = re.compile(r"(\d+(?:\.\d+)?) ?([kMGT])(i?)B?", re.IGNORECASE)
-
-
-def _bytes(_: object, tokens: Sequence[Token]) -> int:
-    text = tokens[0].value
-    found = _SIZES.fullmatch(text)
-    if found is None or not float(found[1]):
-        raise ValueError(f"{text!r} is no size of memory: write 2GiB or 500MB.")
-    return int(float(found[1]) * (1024 if found[3] else 1000) ** ("kmgt".index(found[2].lower()) + 1))
-
-
-def _no_option(_: object, value: str) -> None:
-    if value.startswith("-") and value != STANDARD:
-        raise ValueError(f"Unknown option: {value}.")
-
-
-_Place = Annotated[str, Parameter(allow_leading_hyphen=True, validator=_no_option)]  # takes - too
-
 
 def deblur(
-    given: _Place,
-    output: _Place,
+    given: Place,
+    output: Place,
     /,
     *,
     model: str | None = None,
@@ -55,28 +34,31 @@ def deblur(
     report: Path | None = None,
     local_crop: Positive | None = None,
     sub_images: bool = False,
-    max_memory: Annotated[int | None, Parameter(converter=_bytes, n_tokens=1, metavar="SIZE")] = None,
+    max_memory: MemorySize | None = None,
     ray: bool | None = None,
+    column: str | None = None,
     encoder: str | None = None,
     crf: int | None = None,
     drop: Annotated[list[int] | None, Parameter(converter=numbers, n_tokens=1, metavar="N,N,…")] = None,
 ) -> None:
-    """Restore pictures of any size: one, a folder with its tree, or all that match a pattern; or a video.
+    """Restore pictures of any size: one, a folder with its tree, all that match a pattern, or in tables; or a video.
 
     For example:
       banet deblur photo.jpg sharp.jpg
       banet deblur photos sharp --report changes.csv
       banet deblur 'photos/**/*.tif' sharp --compare --model models/candidate
       banet deblur panorama.tif sharp.png --max-memory 2GiB
+      banet deblur pictures.parquet sharp.parquet
       banet deblur - -
       banet deblur clip.mp4 sharp.mp4 --encoder libx265 --crf 20
 
     Depth, grey, alpha, colour profile, EXIF data and XMP stay. In a folder, a bad picture does not stop the others, and
-    what was done before with the same input, model and options is not done again. Of a video, sound, subtitles and
-    chapters are copied; an interrupted run goes on where it was.
+    what was done before with the same input, model and options is not done again. A Parquet table is copied with the
+    columns `restored` and `error`. Of a video, sound, subtitles and chapters are copied; an interrupted run goes on
+    where it was.
 
     Args:
-        given: PNG, JPEG, WebP, TIFF, AVIF, HEIC, …, or a video; - is standard input.
+        given: PNG, JPEG, WebP, TIFF, AVIF, HEIC, …, a Parquet table of such files, or a video; - is standard input.
         output: a file, in the format its ending names; a folder if there are several pictures; - is standard output.
         model: a folder or a models:/ URI; by default the champion last promoted.
         quality: of JPEG, HEIC, WebP and AVIF; by default a JPEG's own, 95 for others, and WebP and AVIF without loss.
@@ -86,13 +68,14 @@ def deblur(
         sub_images: restore eight sub-images separately and put them together, as SA* and BA* in Table 9.
         max_memory: what the program may hold in memory, e.g. 2GiB; by default what is free. A picture that needs more
             is restored in pieces, with the same result; features that do not fit in are kept in a file beside OUTPUT.
-        ray: spread a folder over all machines of the Ray cluster that RAY_ADDRESS names, which is the default if it is
-            set, or over the GPUs of this one.
+        ray: spread a folder, or tables, over all machines of the Ray cluster that RAY_ADDRESS names, which is the
+            default if it is set, or over the GPUs of this one.
+        column: of a table: that of encoded images; by default the only one of bytes, or image, or bytes.
         encoder: of a video, by FFmpeg's name, e.g. libx265 or hevc_nvenc; by default one of the same codec.
         crf: quality of a video on the encoder's scale, 0 the best; by default one that shows no loss.
         drop: numbers of a video's streams to leave out, e.g. 2,3.
     """
-    from banet.restoring.input_files import many_pictures
+    from banet.restoring.input_files import holds_tables, many_pictures
     from banet.restoring.video.restore import is_video
 
     clip = Path(given)
@@ -107,9 +90,14 @@ def deblur(
     if sub_images and max_memory is not None:
         raise ConfigError("--max-memory does not go with --sub-images, which restores each of them whole: drop one")
     options = _Options(model, quality, compare, report, local_crop, sub_images, max_memory)
+    over_ray = os.environ.get("RAY_ADDRESS") not in (None, "", "local") if ray is None else ray
+    if holds_tables(given):
+        _deblur_tables(given, Path(output), options, column, over_ray=over_ray)
+        return
+    if column is not None:
+        raise ConfigError(f"--column is for Parquet tables, {given} holds none: leave it out")
     pictures = None if STANDARD in (given, output) else many_pictures(given, Path(output), compare=compare)
     if pictures is not None:
-        over_ray = os.environ.get("RAY_ADDRESS") not in (None, "", "local") if ray is None else ray
         _deblur_many(given, pictures, Path(output), options, over_ray=over_ray)
     elif ray:
         raise ConfigError(f"--ray is for many pictures, {given} is one: name a folder or a pattern, or leave it out")
@@ -257,7 +245,7 @@ def _content(given: str) -> bytes:
 
 def _deblur_many(given: str, pictures: "list[PictureFile]", folder: Path, options: _Options, *, over_ray: bool) -> None:
     from banet.inference import fastest_device
-    from banet.progress import ProgressBar, say
+    from banet.progress import ProgressBar
     from banet.restoring.batch import restore_all
 
     start, source = options.load(None if over_ray else folder)
@@ -270,13 +258,36 @@ def _deblur_many(given: str, pictures: "list[PictureFile]", folder: Path, option
             what = start(fastest_device(), None)
             outcome = restore_all(what, pictures, folder, on_progress=bar.to, on_message=bar.say)
     _write_report(options.report, outcome.changes)
+    _say_outcome(folder, outcome, source, len(pictures))
+
+
+def _deblur_tables(given: str, output: Path, options: _Options, column: str | None, *, over_ray: bool) -> None:
+    from banet.progress import ProgressBar
+    from banet.restoring.tables.image_table import find_image_tables
+    from banet.restoring.tables.restore_tables import restore_tables
+
+    if options.compare or options.report:
+        raise ConfigError(f"--compare and --report are for files of pictures, {given} holds tables: leave them out")
+    tables = find_image_tables(given, output, column)
+    folder = tables[0].file.target.parent if Path(given).is_file() else output
+    start, source = options.load(None if over_ray else folder)
+    with ProgressBar(given, unit=" pictures") as bar:
+        outcome = restore_tables(
+            start, tables, folder, column=column, over_ray=over_ray, on_progress=bar.to, on_message=bar.say
+        )
+    _say_outcome(output, outcome, source, sum(table.rows for table in tables))
+
+
+def _say_outcome(output: Path, outcome: "BatchOutcome", source: str, pictures: int) -> None:
+    from banet.progress import say
+
     before = f", {outcome.done_before} were done before" if outcome.done_before else ""
     notes = "".join(f"; {number}: {note}" for note, number in outcome.notes.items())
-    print(f"{folder}: {outcome.restored} restored by {source}{before}{notes}")
+    print(f"{output}: {outcome.restored} restored by {source}{before}{notes}")
     if outcome.failures:
         for failure in outcome.failures:
             say(failure)
-        raise PartialError(f"{len(outcome.failures)} of {len(pictures)} pictures could not be restored, named above")
+        raise PartialError(f"{len(outcome.failures)} of {pictures} pictures could not be restored, named above")
 
 
 def _write_report(report: Path | None, changes: "Mapping[str, Change]") -> None:

@@ -3,7 +3,8 @@
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -119,10 +120,17 @@ def write(restored: Restored, target: Path) -> None:
         DataError: the file cannot be written.
         ResourceError: the disk is full.
     """
-    try:
+    with writing(target):
         write_atomically(target, restored.content)
         if restored.compared:
             write_atomically(compared_path(target), restored.compared)
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Turn errors of the disk into one line about an output, see `write`."""
+    try:
+        yield
     except OSError as error:
         if error.errno in FULL:
             raise ResourceError(f"the disk of {target.parent} is full: make room and run again") from None
@@ -149,13 +157,18 @@ class Outputs:
         """Write and record what was made of an input with this digest."""
         write(restored, picture.target)
         parts = [part for part in (restored.content, restored.compared) if part]
-        self.record.add(picture, digest, parts, restored.change)
-        self.outcome.restored += 1
+        written = [hashlib.sha256(part).hexdigest() for part in parts]
+        self.record.add(picture, digest, written, {"change": asdict(restored.change)})
         self.outcome.changes[str(picture.target)] = restored.change
+        self.count(restored, str(picture.target))
+
+    def count(self, restored: Restored, where: str) -> None:
+        """Count a restored picture, and say if it looks wrong."""
+        self.outcome.restored += 1
         for note in restored.notes:
             self.outcome.notes[note] = self.outcome.notes.get(note, 0) + 1
         if warning := restored.change.warning():
-            self._say(f"{picture.target}: {warning}")
+            self._say(f"{where}: {warning}")
 
     def keep_done(self, picture: PictureFile, change: Change) -> None:
         """Count a picture that was done before."""
@@ -219,7 +232,7 @@ def restore_all(
     writes: list[tuple[PictureFile, Future[None]]] = []
     try:
         with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-            for number, (picture, digest, found) in enumerate(_one_ahead(reader, coming, pictures)):
+            for number, (picture, digest, found) in enumerate(one_ahead(reader, coming, pictures)):
                 on_progress(number, len(pictures))
                 if isinstance(found, BanetError):
                     outputs.fail(picture, found)
@@ -240,7 +253,7 @@ def restore_all(
     return outputs.outcome
 
 
-def _one_ahead(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+def one_ahead(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     """Yield function(item) in order; while one is used, the next is made."""
     ahead: Future[R] | None = None
     for item in items:

@@ -12,8 +12,10 @@ from banet.data.images.photograph import HEIF
 from banet.errors import DataError
 
 RECORD = ".banet-deblur.jsonl"  # in the folder of outputs
+TABLE = ".parquet"
+_ENDINGS = {"picture": IMAGES.union(HEIF), "table": frozenset({TABLE})}
 _SAME_FORMAT = {  # endings of inputs that are written: as they are, or by the ending of the format; others: .png
-    **{ending: ending for ending in (".png", ".jpg", ".jpeg", ".jpe", ".webp", ".avif", ".tif", ".tiff", *HEIF)},
+    **{ending: ending for ending in (TABLE, ".png", ".jpg", ".jpeg", ".jpe", ".webp", ".avif", ".tif", ".tiff", *HEIF)},
     **dict.fromkeys((".jfif", ".jif"), ".jpg"),
 }
 
@@ -36,7 +38,14 @@ def compared_path(target: Path) -> Path:
     return target.with_stem(f"{target.stem}-compared")
 
 
-def many_pictures(given: str, output: Path, *, compare: bool) -> list[PictureFile] | None:
+def holds_tables(given: str) -> bool:
+    """Whether a file or pattern is of Parquet tables, or a folder holds such tables and no pictures."""
+    path = Path(given)
+    endings = {each.suffix.lower() for each in path.rglob("*")} if path.is_dir() else {path.suffix.lower()}
+    return TABLE in endings and not endings & _ENDINGS["picture"]
+
+
+def many_pictures(given: str, output: Path, *, compare: bool, what: str = "picture") -> list[PictureFile] | None:
     """Find the pictures of a folder or pattern; None if `given` is neither, and so names one file.
 
     Args:
@@ -44,6 +53,7 @@ def many_pictures(given: str, output: Path, *, compare: bool) -> list[PictureFil
             tree below the folder, or below the pattern's part without wildcards.
         output: the folder of outputs.
         compare: whether each output gets a second picture beside it.
+        what: picture, or table: Parquet files are looked for.
 
     Raises:
         DataError: there are no such pictures, two would write one output, or an output would be one of the inputs or
@@ -52,22 +62,22 @@ def many_pictures(given: str, output: Path, *, compare: bool) -> list[PictureFil
     path = Path(given)
     if path.is_dir():
         top = path
-        names = [Path(name) for name in find_files(path, IMAGES.union(HEIF), "pictures")]
+        names = [Path(name) for name in find_files(path, _ENDINGS[what], f"{what}s")]
     elif glob.has_magic(given) and not path.exists():
         top = _without_wildcards(path)
         found = (Path(name) for name in glob.iglob(given, recursive=True))  # noqa: PTH207  # Path's skips no folder
         names = sorted(
-            name.relative_to(top) for name in found if name.suffix.lower() in IMAGES.union(HEIF) and name.is_file()
+            name.relative_to(top) for name in found if name.suffix.lower() in _ENDINGS[what] and name.is_file()
         )
         if not names:
-            raise DataError(f"no picture matches {given}: write another pattern, such as 'photos/**/*.jpg'")
+            raise DataError(f"no {what} matches {given}: write another pattern, such as 'photos/**/*.jpg'")
     else:
         return None
     if output.exists() and not output.is_dir():
-        raise DataError(f"{output} is a file, but several pictures need a folder: name another")
+        raise DataError(f"{output} is a file, but several {what}s need a folder: name another")
     inside = output.resolve()
     if path.is_dir() and inside.is_relative_to(path.resolve()):
-        raise DataError(f"{output} lies inside {given}, whose pictures are restored: name a folder outside it")
+        raise DataError(f"{output} lies inside {given}, whose {what}s are restored: name a folder outside it")
     pictures = [PictureFile(source=top / name, target=output / name.with_suffix(_ending(name))) for name in names]
     _require_apart(pictures, compare)
     return pictures

@@ -3,10 +3,8 @@
 A line of JSON each, with the digest of what was written; the last line of a name holds.
 """
 
-import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,27 +50,32 @@ class OutputRecord:
             picture: its input and output.
             digest: of the input; None: it is read, if the record has such a picture at all.
         """
-        entry = self.entries.get(self._name(picture))
-        if entry is None or entry.get("options") != self.options:
-            return None
-        written = [picture.target, *([picture.compared] if self.compare else [])]
         try:
-            if entry["input"] != (digest or sha256_of(picture.source)):
-                return None
-            if [sha256_of(path) for path in written] != entry["written"]:
-                return None
-            return Change(**(entry["change"] | {"blocks": tuple(map(tuple, entry["change"]["blocks"]))}))
-        except (OSError, KeyError, TypeError):
+            change = self.entry(picture, digest)["change"]
+            return Change(**(change | {"blocks": tuple(map(tuple, change["blocks"]))}))
+        except (KeyError, TypeError):
             return None
 
-    def add(self, picture: PictureFile, digest: str, written: Iterable[bytes], change: Change) -> None:
-        """Record what was written, and the digest of the input that it was made of."""
+    def entry(self, picture: PictureFile, digest: str | None = None) -> dict[str, Any]:
+        """Return what was recorded of an output, see `done`; empty if it is to be made."""
+        entry = self.entries.get(self._name(picture), {})
+        if entry.get("options") != self.options:
+            return {}
+        written = [picture.target, *([picture.compared] if self.compare else [])]
+        try:
+            same = entry["input"] == (digest or sha256_of(picture.source))
+            return entry if same and [sha256_of(path) for path in written] == entry["written"] else {}
+        except (OSError, KeyError):
+            return {}
+
+    def add(self, picture: PictureFile, digest: str, written: Sequence[str], said: Mapping[str, object]) -> None:
+        """Record the digests of what was written and of the input that it was made of, and what is said of it."""
         entry = {
             "output": self._name(picture),
             "input": digest,
             "options": self.options,
-            "written": [hashlib.sha256(part).hexdigest() for part in written],
-            "change": asdict(change),
+            "written": written,
+            **said,
         }
         with writing_to(self.folder), self.file.open("a", encoding="utf-8") as lines:
             lines.write(f"{json.dumps(entry)}\n")

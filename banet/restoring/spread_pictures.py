@@ -3,12 +3,13 @@
 import os
 import pickle
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from banet.data.images.photograph import PhotographFile
 from banet.errors import BanetError, DataError, ResourceError
 from banet.inference import fastest_device
 from banet.progress import OnProgress
@@ -21,7 +22,10 @@ Start = Callable[[str, int | None], Restoration]
 
 TRIES = 3  # of a picture whose process was killed
 _BLOCKS = 10_000  # at most: what Ray's scheduler holds of each is not nothing
-_Row = dict[str, Any]
+_BLOCK = 2**20  # bytes that a worker is given at once of what is read in order; more only if one picture has more
+
+Row = dict[str, Any]
+"""A picture to restore: its `number`, `content`, `digest`, `fault` if it cannot be read, name (`where`), `ending`."""
 
 
 def restore_over_ray(
@@ -54,7 +58,7 @@ def restore_over_ray(
         for number, picture in enumerate(pictures):
             if (done := outputs.record.done(picture)) is not None:
                 outputs.keep_done(left.pop(number), done)
-        for number, digest, found in _results(start, left) if left else ():
+        for number, digest, found in spread(start, _files(left), _read, len(left)) if left else ():
             on_progress(len(pictures) - len(left), len(pictures))
             picture = left.pop(number)
             if isinstance(found, BanetError):
@@ -70,34 +74,47 @@ def restore_over_ray(
     return outputs.outcome
 
 
-def _results(start: Start, pictures: Mapping[int, PictureFile]) -> Iterator[tuple[int, str, Restored | BanetError]]:
-    """Yield number, digest of the input and result of every picture that is done, in any order."""
+def spread(
+    start: Start,
+    items: list[Row],
+    pictures_of: Callable[[Row], Iterable[Row]],
+    pictures: int,
+    *,
+    in_order: bool = False,
+) -> Iterator[tuple[int, str, Restored | BanetError]]:
+    """Yield number, digest of the input and result of every picture that is done.
+
+    Args:
+        start: see `restore_over_ray`.
+        items: what pictures are read from.
+        pictures_of: reads those of an item, on this node.
+        pictures: how many there are.
+        in_order: as they are read; else as they are done.
+    """
     import ray.data
 
     from banet.cluster.ray_session import errors_as_themselves, quiet_ray_data, start_ray
 
     start_ray()
-    quiet_ray_data()
+    context = quiet_ray_data().copy()
+    if in_order:
+        context.execution_options.preserve_order = True
+        context.target_max_block_size = _BLOCK
     node, nodes = ray.get_runtime_context().get_node_id(), [one["Resources"] for one in ray.nodes() if one["Alive"]]
     gpus = int(sum(one.get("GPU", 0) for one in nodes))
     threads = max(1, min(torch.get_num_threads(), int(max(one.get("CPU", 0) for one in nodes))))
     room = gpus or sum(int(one.get("CPU", 0) // threads) for one in nodes)
-    pool = ray.data.ActorPoolStrategy(
-        min_size=1, max_size=max(1, min(len(pictures), room)), max_tasks_in_flight_per_actor=2
-    )
-    rows = [
-        {"number": number, "path": str(one.source.absolute()), "where": str(one.source), "ending": one.target.suffix}
-        for number, one in pictures.items()
-    ]
+    pool = ray.data.ActorPoolStrategy(min_size=1, max_size=max(1, min(pictures, room)), max_tasks_in_flight_per_actor=2)
     with errors_as_themselves():
-        files = ray.data.from_items(rows, override_num_blocks=min(len(rows), _BLOCKS))
-        results = files.map(_read, num_cpus=0, label_selector={"ray.io/node-id": node}).map(
-            _Worker,
-            compute=pool,
-            fn_constructor_args=(start, threads, ray.remote(num_cpus=0)(_Tries).remote()),
-            num_cpus=None if gpus else threads,
-            num_gpus=1 if gpus else None,
-        )
+        with ray.data.DataContext.current(context):
+            given = ray.data.from_items(items, override_num_blocks=min(len(items), _BLOCKS))
+            results = given.flat_map(pictures_of, num_cpus=0, label_selector={"ray.io/node-id": node}).map(
+                _Worker,
+                compute=pool,
+                fn_constructor_args=(start, threads, ray.remote(num_cpus=0)(_Tries).remote()),
+                num_cpus=None if gpus else threads,
+                num_gpus=1 if gpus else None,
+            )
         for batch in results.iter_batches(batch_size=None, prefetch_batches=0):
             for number, digest, pickled in zip(batch["number"], batch["digest"], batch["pickled"], strict=True):
                 found = pickle.loads(pickled)  # noqa: S301  # from a process that this one started
@@ -106,13 +123,27 @@ def _results(start: Start, pictures: Mapping[int, PictureFile]) -> Iterator[tupl
                 yield int(number), str(digest), found
 
 
-def _read(row: _Row) -> _Row:
+def photograph_of(row: Row) -> PhotographFile:
+    """Decode the picture of a row, see `read`; an empty ending is that of its own format."""
+    if row["fault"]:
+        raise DataError(row["fault"])
+    return read(row["content"], row["where"], row["ending"].lower() or None)
+
+
+def _files(pictures: Mapping[int, PictureFile]) -> list[Row]:
+    return [
+        {"number": number, "path": str(one.source.absolute()), "where": str(one.source), "ending": one.target.suffix}
+        for number, one in pictures.items()
+    ]
+
+
+def _read(row: Row) -> list[Row]:
     """Read a file, on the node that has it."""
     try:
         content, digest = read_file(Path(row["path"]))
     except DataError as error:
-        return row | {"content": b"", "digest": "", "fault": str(error).replace(row["path"], row["where"])}
-    return row | {"content": content, "digest": digest, "fault": ""}
+        return [row | {"content": b"", "digest": "", "fault": str(error).replace(row["path"], row["where"])}]
+    return [row | {"content": content, "digest": digest, "fault": ""}]
 
 
 class _Tries:
@@ -136,7 +167,7 @@ class _Worker:
         self.start, self.threads, self.tries = start, threads, tries
         self.what: Restoration | None = None
 
-    def __call__(self, row: _Row) -> _Row:
+    def __call__(self, row: Row) -> Row:
         """Restore one picture."""
         import ray
 
@@ -150,14 +181,12 @@ class _Worker:
         self.tries.end.remote(number)
         return {"number": row["number"], "digest": row["digest"], "pickled": pickle.dumps(result)}
 
-    def _restored(self, row: _Row) -> Restored:
-        if row["fault"]:
-            raise DataError(row["fault"])
+    def _restored(self, row: Row) -> Restored:
+        photograph = photograph_of(row)
         if self.what is None:
             self.what = self._begin()
-        photograph = read(row["content"], row["where"], row["ending"].lower())
         after = restore(self.what, photograph, row["where"])
-        return encode(self.what, photograph, after, row["ending"].lower())
+        return encode(self.what, photograph, after, row["ending"].lower() or photograph.ending)
 
     def _begin(self) -> Restoration:
         from banet.cluster.ray_session import use_threads

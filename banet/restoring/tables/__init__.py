@@ -1,0 +1,1 @@
+"""Restoring the pictures in Parquet tables."""
