@@ -37,6 +37,13 @@ def writing_to(folder: Path, note: str = "") -> Iterator[None]:
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path to write to; it becomes `path` if the block succeeds and is removed if it fails."""
+    _remove_left(path)
+    with _whole(path) as partial:
+        yield partial
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -61,11 +68,11 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def _remove_left(path: Path) -> None:
-    """Remove what killed processes left of a folder: the shards of a benchmark are many gigabytes."""
+    """Remove what killed processes left of a file or folder: the shards of a benchmark are many gigabytes."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         number = left.name.removesuffix(".part").rpartition(".")[2]
         if number.isdecimal() and (int(number) == os.getpid() or not _runs(int(number))):
-            shutil.rmtree(left, ignore_errors=True)
+            shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
 
 
 def _runs(number: int) -> bool:
@@ -81,7 +88,7 @@ def _runs(number: int) -> bool:
 
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write bytes, or text as UTF-8; the file gets its name when it is complete."""
-    with whole_file(path) as partial:
+    with _whole(path) as partial:  # looking for what is left would list the folder for each of many small files
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 

@@ -77,15 +77,16 @@ def test_what_a_killed_process_of_the_same_number_left_is_no_obstacle(tmp_path: 
     assert names(tmp_path) == ["shards"]
 
 
-def test_what_killed_processes_left_goes_and_what_is_being_written_stays(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_killed_processes_left_goes_and_what_is_being_written_stays(tmp_path: Path, kind: str) -> None:
     child = subprocess.Popen([sys.executable, "-c", "pass"])
     child.wait()  # its number is free now
     dead, alive = (tmp_path / f".shards.{number}.part" for number in (child.pid, os.getppid()))
     other = tmp_path / f".other.{child.pid}.part"
-    for folder in (dead, alive, other):
-        folder.mkdir()
-    with whole_folder(tmp_path / "shards"):
-        pass
+    for left in (dead, alive, other):
+        left.mkdir() if kind == "folder" else left.touch()
+    with (whole_folder if kind == "folder" else whole_file)(tmp_path / "shards") as partial:
+        partial.touch()
     assert names(tmp_path) == sorted([alive.name, other.name, "shards"])
 
 
