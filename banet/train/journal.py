@@ -26,6 +26,11 @@ class Journal:
         self.file = file
         self._read_to = 0  # bytes
 
+    @property
+    def size(self) -> int:
+        """Bytes that were written."""
+        return self.file.stat().st_size if self.file.exists() else 0
+
     def begin(self) -> None:
         """Go on after a line that a killed process may have cut off."""
         self._write("")

@@ -3,7 +3,7 @@
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
@@ -16,6 +16,7 @@ import ray.train.torch
 from ray.train.backend import BackendConfig
 
 from banet import errors
+from banet.cluster.hanging import start_limited
 from banet.cluster.ray_session import errors_as_themselves, start_ray, this_cluster_alone
 from banet.config import ClusterParams
 from banet.data.stream.ray_stream import TASK_CPUS
@@ -31,6 +32,7 @@ from banet.train.run_folder import RunFolder
 STREAM_CPUS = 0.25  # logical CPUs for the data stream of a worker, beside its own (docs/cluster.md)
 MOST_LOSSES = 3  # in a row of workers, without a step that is new
 MOST_STARTS = 10  # times that workers could not be started, of a minute each: a cloud takes minutes for a new node
+START_S = 60  # seconds in which workers load torch; then one can wait `timeout_s` for a writer that was left behind
 GRACE_S = 25  # seconds for the workers to leave in order; container managers give 30
 
 
@@ -81,7 +83,12 @@ def launch(job: TrainingJob) -> TrainingResult:
             logging_config=ray.train.LoggingConfig(log_level="CRITICAL"),
         ),
     )
-    with errors_as_themselves(), this_cluster_alone(), _asked_to_stop(folder.stop_request):
+    with (
+        errors_as_themselves(),
+        this_cluster_alone(),
+        _asked_to_stop(folder.stop_request),
+        _start_watched(folder, cluster.timeout_s + START_S),
+    ):
         try:
             left = trainer.fit().return_value
         except (ray.train.ControllerError, ray.exceptions.RayError) as error:  # the latter if Ray itself is gone
@@ -135,6 +142,11 @@ def require_resources(cluster: ClusterParams) -> None:
         raise ResourceError(
             f"Ray has {there.get('GPU', 0):g} GPUs, the run needs {gpus:g}: lower cluster.gpus_per_worker or workers"
         )
+
+
+def _start_watched(folder: RunFolder, seconds: float) -> AbstractContextManager[None]:
+    told = f"workers hang: they had their places for {seconds:g} s and did not begin; starting them again"
+    return start_limited(seconds, lambda: folder.journal.size, lambda: folder.journal.note(told))
 
 
 class _Trainer(ray.train.torch.TorchTrainer):  # type: ignore[misc]

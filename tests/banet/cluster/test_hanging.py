@@ -1,0 +1,52 @@
+"""Workers that hang while they are started are killed, and those that begin are left alone."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import ray
+import ray.exceptions
+
+from banet.cluster.hanging import start_limited
+
+pytestmark = [pytest.mark.distributed, pytest.mark.usefixtures("ray_session")]
+
+
+def worker(*, hangs: bool) -> ray.actor.ActorHandle:
+    class RayTrainWorker:
+        def __init__(self) -> None:
+            if hangs:
+                os.kill(os.getpid(), signal.SIGSTOP)
+
+        def answer(self) -> int:
+            return 1
+
+    RayTrainWorker.__qualname__ = "RayTrainWorker"
+    # like Ray Train's, it gets variables of its own, and so a process that was started for it
+    return ray.remote(num_cpus=0, runtime_env={"env_vars": {"MINE": "1"}})(RayTrainWorker).remote()
+
+
+def test_a_worker_that_hangs_in_its_start_is_killed_and_said() -> None:
+    told = threading.Event()
+    with start_limited(2, lambda: 0, told.set):
+        hanging = worker(hangs=True)
+        with pytest.raises(ray.exceptions.RayActorError):
+            ray.get(hanging.answer.remote(), timeout=60)
+    assert told.is_set()
+
+
+def test_workers_that_have_begun_are_left_alone(tmp_path: Path) -> None:
+    told = threading.Event()
+    journal = tmp_path / "journal"
+    journal.touch()
+    with start_limited(2, lambda: journal.stat().st_size, told.set):
+        begun = worker(hangs=False)
+        assert ray.get(begun.answer.remote(), timeout=60) == 1
+        journal.write_text("begun")
+        time.sleep(4)
+        assert ray.get(begun.answer.remote(), timeout=60) == 1
+    assert not told.is_set()
+    ray.kill(begun)
