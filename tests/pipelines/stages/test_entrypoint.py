@@ -114,7 +114,8 @@ if __name__ == "__main__":
 def started(folder: Path, out: str) -> "subprocess.Popen[str]":
     """A stage that waits; its own process group, as a shell gives to a command."""
     (folder / "half.py").write_text(STAGE)
-    ours = signal.signal(signal.SIGINT, signal.default_int_handler)  # else ignored where the tests are
+    # else ignored where the tests are: by a shell's `&`, or by `nohup`
+    ours = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGHUP)}
     process = subprocess.Popen(
         [sys.executable, "half.py", "--out", out],
         cwd=folder,
@@ -124,7 +125,8 @@ def started(folder: Path, out: str) -> "subprocess.Popen[str]":
         text=True,
         start_new_session=True,
     )
-    signal.signal(signal.SIGINT, ours)
+    for number, handler in ours.items():
+        signal.signal(number, handler)
     assert process.stdout is not None
     assert process.stdout.readline() == "started\n"
     return process
