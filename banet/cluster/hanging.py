@@ -30,15 +30,20 @@ def start_limited(seconds: float, sign: Callable[[], object], on_hang: Callable[
     def watch() -> None:
         workers: set[str] = set()
         since, before = 0.0, sign()
+        last = before
         while not done.wait(LOOKS_S):
+            now = sign()
             actors = state.actors(job_id=ray.JobID.from_hex(job))
             there = {name for name, one in actors.items() if one["ActorClassName"] == CLASS and one["State"] in THERE}
             if there != workers:
-                workers, since, before = there, time.monotonic(), sign()
-            elif workers and sign() == before and time.monotonic() - since > seconds:
-                on_hang()
-                _kill_workers(job)
-                workers = set()
+                workers, since, before = there, time.monotonic(), last  # they may have begun since the last look
+            elif workers and now == before and time.monotonic() - since > seconds:
+                try:
+                    on_hang()
+                finally:
+                    _kill_workers(job)
+                workers, now = set(), sign()
+            last = now
 
     def watch_while_there_is_a_cluster() -> None:
         with suppress(Exception):  # of whatever class: the training hears by itself of a cluster that is gone
