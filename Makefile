@@ -10,7 +10,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: demo test chaos check ablation docs services stop ui backup restore clean help
+.PHONY: demo test test-all chaos check ablation docs services stop ui backup restore clean help
 
 demo: $(BIN)/installed ## the whole line on the embedded benchmark, 15 minutes
 	@python -m pipelines.stages.check
@@ -18,8 +18,12 @@ demo: $(BIN)/installed ## the whole line on the embedded benchmark, 15 minutes
 	@python -m pipelines.stages.show
 
 # Two processes of one thread each: torch's threads would wait for one another's cores.
-test: $(BIN)/installed ## all tests
-	@OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadscope
+PYTEST := OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadscope
+test: $(BIN)/installed ## the tests, without the slow ones, 6 minutes
+	@$(PYTEST) -m "not slow and not chaos"
+
+test-all: $(BIN)/installed ## all tests, half an hour
+	@$(PYTEST)
 
 chaos: $(BIN)/installed ## trainings that are killed in every way (hours)
 	@python -m pytest -sv -m chaos tests/chaos
@@ -65,4 +69,4 @@ clean: ## remove all that was installed, fetched and trained
 	rm -rf .venv data/raw data/shards models reports .runs mlflow.db* mlartifacts .dvc/cache .dvc/tmp dvc.lock
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1@/p' Makefile | column -t -s @
+	@sed -n 's/^\([a-z-]*\):.*## /\1@/p' Makefile | column -t -s @

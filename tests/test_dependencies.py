@@ -171,6 +171,7 @@ for file in sorted(pathlib.Path().glob("[bp]*/**/*.py")):
 """
 
 
+@pytest.mark.slow
 def test_a_second_repro_after_importing_everything_runs_nothing(tmp_path: Path) -> None:
     """Python writes `__pycache__` into the folders that stages depend on, and people's tools leave litter there.
 

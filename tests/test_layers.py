@@ -259,6 +259,7 @@ print("done")
 """
 
 
+@pytest.mark.slow
 def test_importing_banet_needs_four_packages_and_does_nothing(tmp_path: Path) -> None:
     blocked = [*OWNERS, "pandas"]
     modules = {path: module_of(path) for path in FILES if path.startswith("banet/")}

@@ -89,6 +89,7 @@ def test_every_command_is_of_a_kind_that_is_tried() -> None:
     assert len(COMMANDS) >= 15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", commands("banet"), ids=" ".join)
 def test_banet(words: list[str], checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small = ["--size", "16x16"] if words[0] == "info" else []

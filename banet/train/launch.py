@@ -16,6 +16,7 @@ import ray.train.torch
 from ray.train.backend import BackendConfig
 
 from banet import errors
+from banet.cluster.draining import ClusterNodes, settled_nodes
 from banet.cluster.hanging import start_limited
 from banet.cluster.ray_session import errors_as_themselves, start_ray, this_cluster_alone
 from banet.config import ClusterParams
@@ -62,12 +63,14 @@ def launch(job: TrainingJob) -> TrainingResult:
     if result is not None:
         return result
     start_ray()
-    require_resources(cluster)
+    nodes = settled_nodes(folder.journal.note)
+    require_resources(cluster, nodes)
+    most = min(cluster.most, nodes.room(_resources(cluster))) if nodes.leaving else cluster.most
     trainer = _Trainer(
         train_worker,
         train_loop_config=asdict(job),
         scaling_config=ray.train.ScalingConfig(
-            num_workers=cluster.fewest if cluster.fewest == cluster.most else (cluster.fewest, cluster.most),
+            num_workers=cluster.fewest if most <= cluster.fewest else (cluster.fewest, most),
             use_gpu=cluster.gpus_per_worker > 0,
             resources_per_worker=_resources(cluster),
         ),
@@ -92,6 +95,8 @@ def launch(job: TrainingJob) -> TrainingResult:
         try:
             left = trainer.fit().return_value
         except (ray.train.ControllerError, ray.exceptions.RayError) as error:  # the latter if Ray itself is gone
+            if isinstance(error, ray.exceptions.RayError):
+                ray.shutdown()  # before our line: its last words come straight from its own threads
             text = " ".join(str(error.__cause__ or error).partition("Traceback (most recent")[0].split())[:500].rstrip(
                 " :."
             )
@@ -122,25 +127,24 @@ def _result(job: TrainingJob, folder: RunFolder) -> TrainingResult | None:
     )
 
 
-def require_resources(cluster: ClusterParams) -> None:
+def require_resources(cluster: ClusterParams, nodes: ClusterNodes) -> None:
     """Check that the cluster holds the workers and the data streams; Ray would wait forever.
 
     Raises:
         ResourceError: with what the cluster has, what is needed and the parameters to change.
     """
-    there = ray.cluster_resources()
     streams = max(2 * TASK_CPUS, cluster.fewest * STREAM_CPUS)
     needed = cluster.fewest * cluster.cpus_per_worker + streams
-    if there.get("CPU", 0) < needed:
+    if nodes.total("CPU") < needed:
         raise ResourceError(
-            f"Ray has {there.get('CPU', 0):g} logical CPUs, the run needs {needed:g} ({cluster.fewest} workers x "
+            f"Ray has {nodes.total('CPU'):g} logical CPUs, the run needs {needed:g} ({cluster.fewest} workers x "
             f"{cluster.cpus_per_worker:g} and {streams:g} for the data): lower cluster.workers or "
             "cluster.cpus_per_worker, or add nodes"
         )
     gpus = cluster.fewest * cluster.gpus_per_worker
-    if there.get("GPU", 0) < gpus:
+    if nodes.total("GPU") < gpus:
         raise ResourceError(
-            f"Ray has {there.get('GPU', 0):g} GPUs, the run needs {gpus:g}: lower cluster.gpus_per_worker or workers"
+            f"Ray has {nodes.total('GPU'):g} GPUs, the run needs {gpus:g}: lower cluster.gpus_per_worker or workers"
         )
 
 

@@ -97,6 +97,7 @@ def test_a_limit_of_memory_that_cannot_be_kept_is_one_line(
     assert not (tmp_path / "out.png").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("model")
 def test_the_champion_is_taken_when_no_model_is_named(
     photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -162,6 +163,7 @@ def test_deblur_takes_local_strips_and_sub_images(photo: Path, tmp_path: Path) -
     assert len({image.tobytes() for image in expected.values()}) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("model")
 def test_info_says_what_a_model_costs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("info", tmp_path / "model", "--size", "16x24") == 0

@@ -1,6 +1,6 @@
 """Whatever happens to a training, it ends with the weights of one that nothing has happened to.
 
-`make chaos` runs all of it; `make test` the two faults that a user meets most.
+`make chaos` runs all of it; `make test-all` the two faults that a user meets most, `make test` one of them.
 """
 
 import resource
@@ -14,7 +14,7 @@ import psutil
 import pytest
 import torch
 
-from tests.chaos.victim import CHECKPOINT_EVERY, STEPS, EndedBefore, Victim
+from tests.chaos.victim import CHECKPOINT_EVERY, MOMENTS, STEPS, EndedBefore, Victim
 
 MOST_RUNS = 4  # of one training
 KILLS = 20
@@ -80,7 +80,6 @@ FAULTS: dict[str, Callable[[Victim], None]] = {
     "full disk": fill_the_disk,
 }
 IN_ORDER = {"SIGTERM to a worker", "SIGTERM to the driver", "SIGINT to the driver"}  # nothing is repeated
-MOMENTS = ("start-up", "first step", "middle", "validation", "save")
 
 
 def suffer(victim: Victim, fault: str, moment: str, seed: int, expected: Weights) -> str:
@@ -106,7 +105,11 @@ def suffer(victim: Victim, fault: str, moment: str, seed: int, expected: Weights
 
 
 @pytest.mark.parametrize(
-    ("fault", "moment"), [("SIGTERM to the driver", "middle"), ("SIGKILL to a worker", "validation")]
+    ("fault", "moment"),
+    [
+        ("SIGKILL to a worker", "validation"),
+        pytest.param("SIGTERM to the driver", "middle", marks=pytest.mark.slow),
+    ],
 )
 def test_the_faults_that_users_meet_most(victim: Victim, undisturbed: Weights, fault: str, moment: str) -> None:
     printed = suffer(victim, fault, moment, 0, undisturbed)

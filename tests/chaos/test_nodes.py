@@ -10,16 +10,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import psutil
 import pytest
 import torch
 
-from tests.chaos.victim import CHECKPOINT_EVERY, ROOT, Victim
+from tests.chaos.conftest import HEAD_CPUS, NODE_CPUS
+from tests.chaos.victim import CHECKPOINT_EVERY, MOMENTS, ROOT, Victim
 
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
 
-HEAD_CPUS, NODE_CPUS = 3, 2
 MACHINES = {"banet-head": "10.213.7.2", "banet-other": "10.213.7.3"}
 LOOK = """
 import ray, sys
@@ -36,17 +37,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]
-
-
-@pytest.fixture
-def nodes() -> Iterator["Cluster"]:
-    """A cluster of a head and one more node."""
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(initialize_head=True, connect=False, head_node_args={"num_cpus": HEAD_CPUS})
-    cluster.add_node(num_cpus=NODE_CPUS)
-    yield cluster
-    cluster.shutdown()
 
 
 @pytest.fixture
@@ -105,7 +95,10 @@ def victim(tmp_path: Path, nodes: "Cluster") -> Iterator[Victim]:
     made.end()
 
 
-def of_one_worker(folder: Path) -> dict[str, torch.Tensor]:
+@pytest.fixture(scope="module")
+def of_one_worker(tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
+    """The weights that one worker trains, undisturbed."""
+    folder = tmp_path_factory.mktemp("one")
     victim = Victim(folder, cluster={"workers": 1}, environment={"RAY_ADDRESS": "local"})
     victim.start()
     status, printed = victim.ended()
@@ -122,7 +115,7 @@ def close(weights: dict[str, torch.Tensor], others: dict[str, torch.Tensor]) -> 
 def test_a_run_goes_on_with_the_workers_that_are_left_when_a_node_is_lost(
     victim: Victim,
     nodes: "Cluster",
-    tmp_path: Path,
+    of_one_worker: dict[str, torch.Tensor],
 ) -> None:
     victim.start()
     victim.until(lambda: victim.step >= CHECKPOINT_EVERY + 5)
@@ -131,36 +124,41 @@ def test_a_run_goes_on_with_the_workers_that_are_left_when_a_node_is_lost(
     assert status == 0, printed
     assert "workers were lost" in printed
     assert victim.repeated() <= CHECKPOINT_EVERY
-    assert close(victim.weights(), of_one_worker(tmp_path / "one"))
+    assert close(victim.weights(), of_one_worker)
 
 
 @pytest.mark.chaos
+@pytest.mark.parametrize("moment", MOMENTS)
 def test_a_run_leaves_in_order_when_a_node_is_taken_away_and_goes_on_elsewhere(
     victim: Victim,
     nodes: "Cluster",
-    tmp_path: Path,
+    of_one_worker: dict[str, torch.Tensor],
+    moment: str,
 ) -> None:
     victim.start()
-    victim.until(lambda: victim.step >= 5)
+    victim.moment(moment, np.random.default_rng(MOMENTS.index(moment)))
     (node,) = nodes.worker_nodes
     drain = [sys.executable, "-m", "ray.scripts.scripts", "drain-node", "--address", nodes.address]
     drain += ["--node-id", node.node_id, "--reason", "DRAIN_NODE_REASON_PREEMPTION"]
     drain += ["--reason-message", "spot", "--deadline-remaining-seconds", "30"]
     subprocess.run(drain, check=True, capture_output=True)
     status, printed = victim.ended()
-    assert status == 1, printed
-    assert "a node is being taken away" in printed.splitlines()[-1]
-    assert "is kept: run the same command again to go on" in printed.splitlines()[-1]
-    victim.start()
-    status, printed = victim.ended()
+    if moment != "start-up" or status:  # before it has a worker there, a run does not need the node
+        assert status == 1, printed
+        assert "a node is being taken away" in printed.splitlines()[-1]
+        assert "is kept: run the same command again to go on" in printed.splitlines()[-1]
+        victim.start()
+        status, printed = victim.ended()
     assert status == 0, printed
     assert victim.repeated() == 0
-    assert close(victim.weights(), of_one_worker(tmp_path / "one"))
+    assert close(victim.weights(), of_one_worker)
 
 
 @pytest.mark.chaos
 @pytest.mark.usefixtures("machines")
-def test_two_machines_with_addresses_of_their_own_train_together(tmp_path: Path) -> None:
+def test_two_machines_with_addresses_of_their_own_train_together(
+    tmp_path: Path, of_one_worker: dict[str, torch.Tensor]
+) -> None:
     address = f"{MACHINES['banet-head']}:{PORT}"
     victim = Victim(
         tmp_path / "two",
@@ -171,4 +169,4 @@ def test_two_machines_with_addresses_of_their_own_train_together(tmp_path: Path)
     victim.start()
     status, printed = victim.ended()
     assert status == 0, printed
-    assert close(victim.weights(), of_one_worker(tmp_path / "one"))
+    assert close(victim.weights(), of_one_worker)

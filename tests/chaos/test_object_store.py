@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from tests.chaos.victim import CHECKPOINT_EVERY, Victim
+from tests.chaos.victim import CHECKPOINT_EVERY, MOMENTS, Victim
 from tests.object_store import KEYS, s3_server
 
 pytestmark = [
@@ -79,29 +80,38 @@ def gate() -> Iterator[Gate]:
         made.server_close()
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
+    """The weights that are trained from a disk."""
+    victim = Victim(tmp_path_factory.mktemp("near"), cluster={"workers": 1})
+    victim.start()
+    status, printed = victim.ended()
+    assert status == 0, printed
+    return victim.weights()
+
+
 @pytest.mark.chaos
-def test_a_run_ends_with_one_line_and_goes_on_when_the_store_is_back(gate: Gate, tmp_path: Path) -> None:
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_run_ends_with_one_line_and_goes_on_when_the_store_is_back(
+    gate: Gate, tmp_path: Path, undisturbed: dict[str, torch.Tensor], moment: str
+) -> None:
     host = f"127.0.0.1:{gate.server_address[1]}"
     place = f"s3://shards/here?endpoint_override={host}&scheme=http"
-    near, far = (
-        Victim(tmp_path / name, cluster={"workers": 1, "shards": shards}, environment=KEYS)
-        for name, shards in (("near", None), ("far", place))
-    )
-    near.start()
-    assert near.ended()[0] == 0
+    victim = Victim(tmp_path / "far", cluster={"workers": 1, "shards": place}, environment=KEYS)
     try:
-        far.start()
-        far.until(lambda: far.step >= CHECKPOINT_EVERY + 2)
+        victim.start()
+        victim.moment(moment, np.random.default_rng(MOMENTS.index(moment)))
         gate.closed.set()  # the second phase has a stream of its own, which starts with this
-        status, printed = far.ended()
+        status, printed = victim.ended()
         assert status == 1, printed
         assert "the object store of s3://shards/here" in printed.splitlines()[-1], printed
+        assert victim.left_after() == []
         gate.closed.clear()
-        far.start()
-        status, printed = far.ended()
+        victim.start()
+        status, printed = victim.ended()
         assert status == 0, printed
-        assert far.repeated() <= CHECKPOINT_EVERY
-        weights = far.weights()
-        assert all(torch.equal(weights[name], tensor) for name, tensor in near.weights().items())
+        assert victim.repeated() <= CHECKPOINT_EVERY
+        weights = victim.weights()
+        assert all(torch.equal(weights[name], tensor) for name, tensor in undisturbed.items())
     finally:
-        far.end()
+        victim.end()

@@ -30,6 +30,7 @@ STEPS = 60
 ENDS_WITHIN_S = 600.0
 GONE_WITHIN_S = 10.0
 MARK = "BANET_CHAOS"
+MOMENTS = ("start-up", "first step", "middle", "validation", "save")
 
 MODEL = {
     "name": "victim",

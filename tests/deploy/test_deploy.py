@@ -201,6 +201,7 @@ def commands() -> Iterator[list[str]]:
             yield from (words for words in programs(line) if words[0] in {"ray", "dvc", "prefect"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", list(commands()), ids=" ".join)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*Any type hint:UserWarning")  # the tools' own
 def test_commands_exist_with_their_options(words: list[str]) -> None:

@@ -76,6 +76,7 @@ def train(store: Store, network: AblationNetwork, *, score: float | None, finish
         finish_run(store, run)
 
 
+@pytest.mark.slow
 def test_networks_that_several_tables_show_are_trained_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     tables = [read_published(number) for number in (5, 6, 9)]
@@ -126,6 +127,7 @@ def test_what_cannot_be_done_is_said_first(
     assert all(fact in str(error.value) for fact in facts)
 
 
+@pytest.mark.slow
 def test_a_network_counts_as_trained_when_its_run_is_finished_and_scored(store: Store) -> None:
     table = read_published(8)
     finished, unfinished, unscored = networks_of([table], [], "digest")
@@ -160,6 +162,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Store]:
     return connect
 
 
+@pytest.mark.slow
 def test_dvc_trains_what_is_missing_and_leaves_the_checkout_alone(
     toy: Callable[[], Store], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -182,6 +185,7 @@ def test_dvc_trains_what_is_missing_and_leaves_the_checkout_alone(
     assert "error: no room for 24 channels" in capfd.readouterr().out
 
 
+@pytest.mark.slow
 def test_an_interruption_ends_what_was_started(tmp_path: Path) -> None:
     (tmp_path / "endless.py").write_text("import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(600)\n")
     (tmp_path / "starts.py").write_text(

@@ -18,6 +18,7 @@ def test_a_run_is_lost_after_three_heartbeats_of_those_that_it_sends() -> None:
         assert automation["trigger"]["within"] == 3 * every
 
 
+@pytest.mark.slow
 @pytest.mark.server
 @pytest.mark.usefixtures("api")
 def test_the_server_takes_the_automation(prefect_environment: dict[str, str]) -> None:

@@ -71,6 +71,7 @@ class Commands:
             time.sleep(0.5)
 
 
+@pytest.mark.slow
 def test_both_forms_of_the_command_run_the_whole_line(
     checkout: Path, prefect_environment: dict[str, str], prefect_worker: Path
 ) -> None:

@@ -69,6 +69,7 @@ def is_running(pid: int) -> bool:
 # DVC runs, judges and says
 
 
+@pytest.mark.slow
 def test_dvc_runs_what_changed_and_skips_what_did_not(toy_project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(toy_project)
     run_stage("fetch@near")
@@ -81,6 +82,7 @@ def test_dvc_runs_what_changed_and_skips_what_did_not(toy_project: Path, monkeyp
     assert "step 1" in run_stage("train", force=True)[1]
 
 
+@pytest.mark.slow
 def test_lines_come_while_the_stage_runs(toy_project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(toy_project)
     run_stage("fetch@near")
@@ -147,6 +149,7 @@ def test_who_holds_a_lock_is_part_of_dvcs_line() -> None:
 # Stopping
 
 
+@pytest.mark.slow
 def test_stopping_ends_dvc_and_its_stage(toy_project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(toy_project)
     run_stage("fetch@near")
@@ -216,6 +219,7 @@ class TestFlow:
         assert (whole.is_completed(), whole.message) == (True, "4 stages are up to date")
         assert (toy_project / "report.txt").read_text() == "trainedfar\n"
 
+    @pytest.mark.slow
     def test_bad_input_is_the_flows_message_and_children_do_not_run(
         self, toy_project: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -227,6 +231,7 @@ class TestFlow:
         assert (toy_project / "far.txt").exists()  # a stage beside the failed one
         assert not (toy_project / "report.txt").exists()
 
+    @pytest.mark.slow
     def test_a_failure_that_may_pass_is_tried_again(self, toy_project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(toy_project)
         monkeypatch.setattr(flows, "run_stage", flows.run_stage.with_options(retry_delay_seconds=0))
@@ -234,6 +239,7 @@ class TestFlow:
         assert run_flow(stages=["train"]).is_completed()
         assert (toy_project / "tried").exists()
 
+    @pytest.mark.slow
     def test_benchmarks_are_fetched_or_scored_with_all_that_needs(
         self, toy_project: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -260,6 +266,7 @@ class TestFlow:
         assert state.is_failed()
         assert state.message == "error: unknown stage 'trian': choose from fetch@far, fetch@near, train, report"
 
+    @pytest.mark.slow
     def test_what_earlier_runs_left_is_named_and_put_right(
         self, toy_project: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -280,6 +287,7 @@ class TestFlow:
             assert [state is not None and state.is_crashed() for state in states] == [True, False]
             assert [mark.stem for mark in (toy_project / ".dvc/tmp").glob("*.flow")] == [str(other.id)]
 
+    @pytest.mark.slow
     @pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")  # MLflow's own use of SQLAlchemy
     def test_a_version_that_the_store_lacks_is_forgotten_first(
         self, toy_project: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

@@ -76,6 +76,7 @@ time.sleep(600)
 RUNS = "import subprocess, sys; subprocess.run(sys.argv[1:])"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("killed", "prefect"), [("dvc", False), ("dvc", True), ("flow", True)])
 def test_a_stage_ends_in_order_when_what_runs_it_is_killed(tmp_path: Path, killed: str, prefect: bool) -> None:
     dvc = tmp_path / "dvc"

@@ -58,6 +58,7 @@ def events() -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow
 def test_what_has_moved_is_an_event_and_what_has_not_is_none(checkout: Path) -> None:
     serve(checkout / "served", 100)
     state = watch_served(return_state=True)

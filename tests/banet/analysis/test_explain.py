@@ -187,6 +187,7 @@ def test_modules_come_in_the_order_of_their_choice_each_once() -> None:
     assert not np.allclose(alone.steps["after attention"], first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("modules", "drawn"), [(1, [1]), (2, [1, 2]), (10, [1, 5, 10])])
 def test_the_first_the_middle_and_the_last_are_drawn_unless_others_are_chosen(modules: int, drawn: list[int]) -> None:
     model = network(modules=modules, stem_channels=4, channels=4, fusion_channels=2)
@@ -274,6 +275,7 @@ def test_the_sheet_is_readable_at_any_size_of_the_photograph(size: tuple[int, in
     assert (frame == 255).all(), "nothing is drawn into the margins"
 
 
+@pytest.mark.slow
 def test_the_sheet_is_the_same_every_time_and_shows_the_photograph_and_the_title() -> None:
     model = network(attention="ar")
     views = observe(model, picture(), [1, 2])
@@ -290,6 +292,7 @@ def with_step(view: ModuleView, name: str, part: Map) -> ModuleView:
     return replace(view, steps=view.steps | {name: part})
 
 
+@pytest.mark.slow
 def test_the_sheet_changes_with_each_map_and_with_its_range() -> None:
     (view,) = observe(network(), picture(), [1])
     sheet = draw(picture(), [view])

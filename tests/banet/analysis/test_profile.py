@@ -116,6 +116,7 @@ def info(config: BANetConfig, dtype: torch.dtype = torch.float32) -> list[str]:
     return describe(BANet(config), device="cpu", dtype=dtype, latency_size=(16, 24)).splitlines()
 
 
+@pytest.mark.slow
 def test_the_text_is_aligned_and_complete() -> None:
     *lines, latency, note = info(BANetConfig())
     assert lines == [

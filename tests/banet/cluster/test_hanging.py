@@ -31,6 +31,7 @@ def worker(*, hangs: bool) -> ray.actor.ActorHandle:
     return ray.remote(num_cpus=0, runtime_env={"env_vars": {"MINE": "1"}})(RayTrainWorker).remote()
 
 
+@pytest.mark.slow
 def test_a_worker_that_hangs_in_its_start_is_killed_and_said() -> None:
     told = threading.Event()
     with start_limited(2, lambda: 0, told.set):
@@ -50,6 +51,7 @@ def test_a_worker_that_hangs_is_killed_also_if_nobody_can_be_told() -> None:
             ray.get(stuck.answer.remote(), timeout=60)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("looks_s", [0.2, 4])  # the latter: it has begun before it is seen
 def test_workers_that_have_begun_are_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looks_s: float

@@ -46,6 +46,7 @@ def spread(ray_session: None) -> Callable[..., Iterator[int]]:
     return map_here
 
 
+@pytest.mark.slow
 def test_results_come_in_order_and_items_are_taken_only_as_needed(spread: Callable[..., Iterator[int]]) -> None:
     taken: list[int] = []
 
@@ -105,6 +106,7 @@ def test_the_error_of_a_training_worker_comes_out_as_itself() -> None:
         raise WorkerGroupError("2 workers failed", failures)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("up", [False, True])
 def test_nothing_of_ray_outlives_a_process_that_is_killed(up: bool) -> None:
     """By itself, a part of Ray tries for a minute to tell it to another part, which is gone too."""
@@ -158,6 +160,7 @@ def test_an_address_where_nothing_listens_is_named_and_not_tried_for_a_quarter_o
     assert "RAY_ADDRESS" in str(raised.value)
 
 
+@pytest.mark.slow
 def test_a_file_that_a_killed_cluster_left_keeps_nobody_waiting() -> None:
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="banet-", ignore_cleanup_errors=True) as short:  # for sockets
         left = Path(short) / "ray/ray_current_cluster"
@@ -173,6 +176,7 @@ def test_a_file_that_a_killed_cluster_left_keeps_nobody_waiting() -> None:
     assert "Failed to connect" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["token", "disabled"])
 def test_a_cluster_is_joined_with_the_token_that_it_asks_for_or_without(tmp_path: Path, mode: str) -> None:
     """`ray start` asks for it wherever there is one, and a client does not send it by itself.

@@ -79,6 +79,7 @@ def test_the_means_are_those_of_the_images(
     assert list((checkout / ".runs").glob("*")) == []
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*:DeprecationWarning", "ignore:The ``noload`` loader strategy")
 def test_a_registered_versions_run_gets_means_tables_and_pictures(checkout: Path) -> None:
     store = connect()
@@ -170,6 +171,7 @@ def test_only_what_the_paper_reports_of_the_same_network_and_training_is_shown(
     assert expected is None or (line is not None and re.search(expected.replace("+", r"\+"), line))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*:DeprecationWarning", "ignore:The ``noload`` loader strategy")
 def test_a_store_that_fails_at_the_end_costs_no_scores(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = register(connect(), checkout / "weights", name="banet-tiny", run_id="")

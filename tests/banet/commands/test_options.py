@@ -15,6 +15,7 @@ from banet.tracking.registry import promote, register
 from banet.tracking.store import connect
 
 
+@pytest.mark.slow
 def test_the_demos_champion_names_what_restores_photographs_and_no_champion_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -121,6 +121,7 @@ def error(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 2) 
     return lines[0]
 
 
+@pytest.mark.slow
 def test_a_pull_makes_a_version_that_says_where_it_is_from_and_restores_as_released(
     trained_on: str, site: Site, store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -191,6 +192,7 @@ def test_other_bytes_than_the_pinned_are_refused(
     assert [version.model.version for version in versions(store, f"banet-{trained_on}")] == [2, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["folder", "path", "url"])
 def test_a_file_that_somebody_has_is_taken_instead(
     trained_on: str, site: Site, store: Store, monkeypatch: pytest.MonkeyPatch, by: str

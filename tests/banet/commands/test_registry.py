@@ -71,6 +71,7 @@ def test_an_empty_store_is_said_in_one_line(
     assert "no dvc.yaml" in error(capsys, "models")
 
 
+@pytest.mark.slow
 def test_a_folder_is_registered_once_under_the_house_name(
     store: Store, weights: Weights, capsys: pytest.CaptureFixture[str]
 ) -> None:

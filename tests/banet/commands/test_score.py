@@ -135,6 +135,7 @@ def start(code: list[str], arguments: list[str]) -> "subprocess.Popen[str]":
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changed", [None, "03.png"])
 def test_a_killed_command_goes_on_and_scores_a_changed_image_again(
     many: list[str], changed: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -166,6 +167,7 @@ def test_a_killed_command_goes_on_and_scores_a_changed_image_again(
     assert kept.exists() == (changed is not None)  # of the images as they were; it goes after a month
 
 
+@pytest.mark.slow
 def test_two_at_once_write_the_same_table_and_leave_nothing(many: list[str], tmp_path: Path) -> None:
     processes = [start(["-m", "banet.cli"], [*many, str(tmp_path / f"{i}.csv")]) for i in range(2)]
     for process in processes:

@@ -42,6 +42,7 @@ def version(store: Store, folder: Path, name: str, tags: dict[str, str], run_tag
     return register(store, folder, name=name, run_id=run_id, tags=tags)
 
 
+@pytest.mark.slow
 def test_the_whole_way_back_is_told(store: Store, tmp_path: Path) -> None:
     model = version(store, tmp_path, "banet-gopro", TAGS, RUN_TAGS)
     promote(store, model, reason="it is better")

@@ -81,6 +81,7 @@ def test_gradients_reach_every_parameter(option: dict[str, Any]) -> None:
     assert silent == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", TRACED)
 def test_compiled_whole_it_gives_the_same_in_training_and_inference(option: dict[str, Any]) -> None:
     torch.manual_seed(0)
@@ -97,6 +98,7 @@ def test_compiled_whole_it_gives_the_same_in_training_and_inference(option: dict
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", TRACED)
 def test_exported_at_one_size_it_is_right_at_others(option: dict[str, Any]) -> None:
     torch.manual_seed(0)

@@ -41,6 +41,7 @@ def test_adaptive_strips_are_those_of_adaptive_pooling_and_nearest_interpolation
         assert total.is_contiguous(memory_format=memory_format)
 
 
+@pytest.mark.slow
 def test_a_place_gets_the_strip_of_nearest_interpolation_at_every_length() -> None:
     for n in (3, 5, 7, 9):
         strips = torch.arange(float(n)).view(1, 1, 1, n)

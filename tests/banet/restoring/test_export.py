@@ -36,6 +36,7 @@ def require_facts(facts: dict[str, str], model: BANet, precision: str) -> None:
     }
 
 
+@pytest.mark.slow
 def test_onnxruntime_runs_it_at_any_size(tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime", reason="the extra `export` is not installed")
     pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
@@ -51,6 +52,7 @@ def test_onnxruntime_runs_it_at_any_size(tmp_path: Path) -> None:
             torch.testing.assert_close(torch.from_numpy(restored), model(x), rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "float16"])
 def test_torch_runs_it_at_any_size(precision: export.Precision, tmp_path: Path) -> None:
     model, file = network(), tmp_path / "banet.pt2"
@@ -81,6 +83,7 @@ def test_the_smallest_side_is_one_that_the_network_takes(option: dict[str, str],
     assert network(config)(torch.rand(1, 3, smallest, smallest)).shape[2:] == (smallest, smallest)
 
 
+@pytest.mark.slow
 def test_local_strips_are_exported_for_images_beyond_their_window(tmp_path: Path) -> None:
     config = replace(TINY, local_crop=14)
     assert smallest_side(config) == 15
@@ -90,6 +93,7 @@ def test_local_strips_are_exported_for_images_beyond_their_window(tmp_path: Path
     torch.testing.assert_close(restored, network(config)(x), rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_what_computes_something_else_gets_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(export.TOLERANCES, "float16", 1e-9)
     (tmp_path / "banet.pt2").write_bytes(b"the one before")

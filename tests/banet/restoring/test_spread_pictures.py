@@ -85,6 +85,7 @@ def test_the_outputs_and_their_record_are_the_same(photos: Path, monkeypatch: py
     }
 
 
+@pytest.mark.slow
 def test_the_command_goes_on_after_a_bad_picture_and_names_it(
     photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -98,6 +99,7 @@ def test_the_command_goes_on_after_a_bad_picture_and_names_it(
     assert said.err.splitlines()[-1] == "error: 1 of 6 pictures could not be restored, named above"
 
 
+@pytest.mark.slow
 def test_what_is_done_is_not_done_again_here_or_there(photos: Path) -> None:
     over_ray(photos, starting())
     (photos.parent / "out/d.png").unlink()
@@ -109,6 +111,7 @@ def test_what_is_done_is_not_done_again_here_or_there(photos: Path) -> None:
     assert over_ray(photos, starting()).restored == 0
 
 
+@pytest.mark.slow
 def test_bad_pictures_are_named_and_the_others_are_done(photos: Path) -> None:
     (photos / "bad.png").write_bytes(b"no image")
     write_image(photos / "tiny.png", np.zeros((4, 4, 3), np.uint8))
@@ -122,6 +125,7 @@ def test_bad_pictures_are_named_and_the_others_are_done(photos: Path) -> None:
     assert f"{photos / 'a.png'}: {photos.parent / 'out/a.png'} cannot be written" in said
 
 
+@pytest.mark.slow
 def test_a_picture_whose_process_is_killed_again_and_again_is_named(photos: Path) -> None:
     write_image(photos / "large.png", np.zeros((16, 16, 3), np.uint8))
 
@@ -135,6 +139,7 @@ def test_a_picture_whose_process_is_killed_again_and_again_is_named(photos: Path
     assert outcome.failures[0].startswith(f"{photos / 'large.png'}: the process that restored it was killed")
 
 
+@pytest.mark.slow
 def test_what_is_wrong_with_the_model_is_told_once(photos: Path) -> None:
     def refuse(image: Pixels) -> None:
         raise TypeError("a fault of ours")
@@ -152,6 +157,7 @@ def test_what_is_wrong_with_the_model_is_told_once(photos: Path) -> None:
     assert all(line.endswith("weights are damaged: pull them again") for line in outcome.failures)
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_at_once(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(path: Path, content: bytes) -> None:
         raise OSError(28, "No space left on device")

@@ -105,6 +105,7 @@ def test_every_variant_is_scored_and_the_filter_on_the_first(scoring: Scoring) -
     assert told == [(8, 20), (16, 20), (20, 20)]
 
 
+@pytest.mark.slow
 @pytest.mark.distributed
 @pytest.mark.usefixtures("ray_session")
 @pytest.mark.parametrize("layout", ["gopro", "realblur"])
@@ -141,6 +142,7 @@ score_benchmark(scoring, rows, kept=kept, on_progress=report)
 """
 
 
+@pytest.mark.slow
 def test_a_killed_evaluation_goes_on_where_it_stood(
     scoring: Scoring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

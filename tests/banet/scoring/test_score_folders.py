@@ -116,6 +116,7 @@ def test_images_that_are_identical_or_constant_are_scored(tmp_path: Path) -> Non
     assert [row.realblur.aligned for row in found if row.realblur] == [True, True, False]
 
 
+@pytest.mark.slow
 @pytest.mark.distributed
 @pytest.mark.usefixtures("ray_session")
 def test_the_table_is_the_same_to_the_byte_however_it_is_spread(write: Write, tmp_path: Path) -> None:
@@ -325,6 +326,7 @@ def test_shards_that_are_damaged_or_anothers_are_refused(shards: Path, benchmark
         compare_benchmark(folder, shards, benchmark)
 
 
+@pytest.mark.slow
 def test_a_changed_image_has_other_blocks(write: Write, tmp_path: Path) -> None:
     restored, sharp = write("restored", *NAMES), write("sharp", *NAMES)
 

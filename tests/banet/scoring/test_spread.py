@@ -64,6 +64,7 @@ def test_few_pixels_stay_here_and_a_number_that_is_asked_for_is_taken() -> None:
     assert workers_for(1, 3) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.distributed
 @pytest.mark.usefixtures("ray_session")
 def test_every_item_is_done_once_by_processes_of_one_thread_that_load_once(tmp_path: Path) -> None:
@@ -75,6 +76,7 @@ def test_every_item_is_done_once_by_processes_of_one_thread_that_load_once(tmp_p
     assert (torch.get_num_threads(), cv2.getNumThreads()) == before
 
 
+@pytest.mark.slow
 @pytest.mark.distributed
 @pytest.mark.usefixtures("ray_session")
 def test_an_expected_error_comes_out_as_itself() -> None:
@@ -83,6 +85,7 @@ def test_an_expected_error_comes_out_as_itself() -> None:
             list(spread(partial(fails_at, 3), range(10), workers=workers))
 
 
+@pytest.mark.slow
 @pytest.mark.distributed
 @pytest.mark.usefixtures("ray_session")
 def test_a_worker_that_was_killed_starts_again_but_not_for_ever(

@@ -44,6 +44,7 @@ def test_a_path_and_its_address_are_one_whatever_is_in_it(name: str) -> None:
     assert without_password(address) == address
 
 
+@pytest.mark.slow
 def test_a_checkout_may_lie_in_any_folder(
     tmp_path: Path, weights: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,6 +70,7 @@ assert model.metadata.signature is not None
 """
 
 
+@pytest.mark.slow
 def test_program_without_this_repository_restores_arrays_and_bytes(
     store: Store, weights: Callable[[int], Path], tmp_path: Path
 ) -> None:
@@ -123,6 +124,7 @@ for name, model in reversed(means.items()):
 """
 
 
+@pytest.mark.slow
 def test_each_version_runs_its_own_code_in_every_order(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

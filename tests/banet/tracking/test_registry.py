@@ -52,6 +52,7 @@ def files_of(store: Store, model: RegisteredModel) -> Path:
     return Path(url2pathname(urlsplit(place).path))
 
 
+@pytest.mark.slow
 def test_version_carries_weights_code_signature_and_traces(store: Store, weights: Weights, run_id: str) -> None:
     folder = weights(1)
     model = register(store, folder, name="banet-traced", run_id=run_id, tags={"git_commit": "c0ffee"})
@@ -78,6 +79,7 @@ def test_version_carries_weights_code_signature_and_traces(store: Store, weights
     assert logged.tags["mlflow.modelVersions"] == '[{"name": "banet-traced", "version": 1}]'
 
 
+@pytest.mark.slow
 def test_same_weights_are_registered_once(store: Store, weights: Weights, run_id: str) -> None:
     first = register(store, weights(1), name="banet-once", run_id=run_id)
     second = register(store, weights(2), name="banet-once", run_id=run_id)
@@ -93,6 +95,7 @@ def other_code(monkeypatch: pytest.MonkeyPatch, added: str) -> None:
         monkeypatch.setattr(f"banet.tracking.{module}.workspace_sources", lambda: edited)
 
 
+@pytest.mark.slow
 def test_same_weights_with_other_code_are_another_version(
     store: Store, weights: Weights, run_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -241,6 +244,7 @@ def test_champion_moves_and_says_why(store: Store, weights: Weights, run_id: str
     assert tags["promoted_at"].endswith("+00:00")
 
 
+@pytest.mark.slow
 def test_latest_champion_is_the_last_promoted_of_all_models(
     store: Store, weights: Weights, run_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,6 +67,7 @@ def bomb() -> str:
     return encoded(png[:12] + header + zlib.crc32(header).to_bytes(4) + png[33:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("image", "reason"),
     [

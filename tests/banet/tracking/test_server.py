@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.conftest import Serve
 
 
+@pytest.mark.slow
 @pytest.mark.server
 def test_from_run_to_champion_through_a_server(
     serve: "Serve", store: Store, weights: Callable[[int], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

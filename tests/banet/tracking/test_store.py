@@ -157,6 +157,7 @@ print(connect(sys.argv[1]).experiment_id("raced"))
 """
 
 
+@pytest.mark.slow
 def test_two_processes_create_the_store_at_once_and_quietly(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     command = [sys.executable, "-c", CREATE, uri]

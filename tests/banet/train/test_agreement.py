@@ -43,6 +43,7 @@ def talk(rank: int, ranks: int, folder: str) -> None:
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_all_leave_for_the_reason_of_one(tmp_path: Path) -> None:
     spawn(talk, args=(2, str(tmp_path)), nprocs=2)  # type: ignore[no-untyped-call]
     expected = ["on", "on", "worker 1 was told", "DataError: a shard is damaged", True, False, [3.0], "a node goes"]

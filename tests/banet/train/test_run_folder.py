@@ -20,6 +20,7 @@ with RunFolder(Path(sys.argv[1])).claimed():
 """
 
 
+@pytest.mark.slow
 def test_the_second_of_two_is_told_who_trains_until_that_ends(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "runs" / "abc")
     with subprocess.Popen([sys.executable, "-c", HOLDS, str(run.folder)], stdout=subprocess.PIPE) as process:

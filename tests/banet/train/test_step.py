@@ -144,6 +144,7 @@ def test_half_the_bits_train_almost_the_same_with_the_loss_in_float32() -> None:
     assert losses[0].item() == pytest.approx(exact[0].item(), rel=1e-2)
 
 
+@pytest.mark.slow
 def test_compiled_steps_are_the_same_and_leave_no_trace_in_the_weights() -> None:
     compiled = trained(replace(PHASE, compile="aot_eager", steps=1))
     plain = trained(replace(PHASE, steps=1))
@@ -152,6 +153,7 @@ def test_compiled_steps_are_the_same_and_leave_no_trace_in_the_weights() -> None
     assert (weights(compiled) - weights(plain)).abs().max() < 1e-6
 
 
+@pytest.mark.slow
 def test_only_the_steps_of_a_compiled_phase_run_the_compiled_form() -> None:
     from torch._dynamo.utils import counters
 

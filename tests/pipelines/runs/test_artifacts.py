@@ -29,6 +29,7 @@ def shows_a_stage(lines: list[str], stage: str) -> list[str]:
     return logged
 
 
+@pytest.mark.slow
 def test_a_stages_bar_is_the_runs_bar_and_every_line_is_logged() -> None:
     lines = ["Running stage 'train':", *STATES, "50 % of this line is no bar"]
     assert shows_a_stage(lines, "evaluate@mini") == lines

@@ -34,6 +34,7 @@ def test_an_override_names_a_parameter_and_a_value(text: str) -> None:
         TypeAdapter(Override).validate_python(text)
 
 
+@pytest.mark.slow
 @pytest.mark.server
 def test_a_variant_is_an_experiment_of_its_own_and_the_checkout_stays_as_it_is(
     toy_project: Path, monkeypatch: pytest.MonkeyPatch, api: None

@@ -84,6 +84,7 @@ def test_a_run_whose_time_is_up_is_ended(worker: psutil.Process) -> None:
     assert "run it again to go on" in (watched.ended.message or "")
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_answer_ends_no_training(worker: psutil.Process) -> None:
     stopped = threading.Event()
     watched = Watch(new_run(), stopped.set, worker)

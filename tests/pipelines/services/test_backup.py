@@ -100,6 +100,7 @@ def test_sqlite_is_copied_and_restored(root: Path, monkeypatch: pytest.MonkeyPat
     assert kept.read() == {"7"}
 
 
+@pytest.mark.slow
 @needs_postgres
 def test_postgres_is_copied_while_it_runs_and_restored(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:

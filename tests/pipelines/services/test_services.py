@@ -107,6 +107,7 @@ def team(request: pytest.FixtureRequest) -> Iterator[Team]:
         shutil.rmtree(root)
 
 
+@pytest.mark.slow
 def test_everything_is_registered_once_and_what_was_killed_comes_back(team: Team) -> None:
     with client(team.settings) as api:
         deployments = sorted(str(deployment.name) for deployment in api.read_deployments())
@@ -176,6 +177,7 @@ def test_a_wrong_password_in_an_address_is_one_line_without_it(team: Team) -> No
         assert not [word for word in ("wr%2Fong", "wr/ong", "admin:") if word in str(error.value)]
 
 
+@pytest.mark.slow
 def test_the_champion_is_the_same_after_a_wipe_and_a_restore(
     team: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

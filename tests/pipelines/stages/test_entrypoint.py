@@ -40,6 +40,7 @@ def test_an_unknown_benchmark_is_named_with_the_known_ones(checkout: Path) -> No
     assert not (checkout / "raw").exists()
 
 
+@pytest.mark.slow
 def test_a_mistyped_parameter_is_one_line(checkout: Path) -> None:
     params = checkout / "params.yaml"
     params.write_text(params.read_text().replace("seed: 0", "sed: 0"))
@@ -58,6 +59,7 @@ def test_an_empty_folder_is_named(checkout: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_tracking_server_that_does_not_answer_is_a_failure(checkout: Path) -> None:
     with socket.socket() as held:  # bound and never listening: every connection is refused
         held.bind(("127.0.0.1", 0))
@@ -68,6 +70,7 @@ def test_a_tracking_server_that_does_not_answer_is_a_failure(checkout: Path) -> 
     assert lines[0].startswith(f"error: tracking server {uri} does not answer")
 
 
+@pytest.mark.slow
 def test_the_line_stays_visible_under_dvc(checkout: Path) -> None:
     for command in (["git", "init", "--quiet"], [sys.executable, "-m", "dvc", "init", "--quiet"]):
         subprocess.run(command, cwd=checkout, check=True)
@@ -167,6 +170,7 @@ def test_a_second_signal_ends_a_stage_at_once(tmp_path: Path) -> None:
         assert process.wait(timeout=60) == -signal.SIGINT
 
 
+@pytest.mark.slow
 @pytest.mark.distributed
 @pytest.mark.parametrize("whole_group", [False, True], ids=["kill", "Ctrl-C"])
 def test_a_signal_ends_a_stage_and_its_ray_with_one_line(tmp_path: Path, whole_group: bool) -> None:

@@ -33,6 +33,7 @@ pytestmark = [
 ]
 
 
+@pytest.mark.slow
 def test_an_evaluation_that_was_cut_off_goes_on_and_leaves_nothing_beside_its_result(
     line: "Line",
     own_params: Params,
@@ -75,6 +76,7 @@ def test_an_evaluation_that_was_cut_off_goes_on_and_leaves_nothing_beside_its_re
     assert replace(after, latency=None) == replace(before, latency=None)
 
 
+@pytest.mark.slow
 def test_pictures_of_the_worst_time_and_the_run_that_made_the_model(
     line: "Line",
     own_params: Params,
@@ -115,6 +117,7 @@ def test_pictures_of_the_worst_time_and_the_run_that_made_the_model(
     assert logged[f"{line.benchmark.name}/blur/latency_ms"] == found.latency.median_ms
 
 
+@pytest.mark.slow
 def test_the_variant_that_the_model_was_trained_on_is_scored_and_said(
     line: "Line",
     own_params: Params,
@@ -145,6 +148,7 @@ def test_the_variant_that_the_model_was_trained_on_is_scored_and_said(
     assert compare(rows).gain == found.gain
 
 
+@pytest.mark.slow
 def test_realblur_is_aligned_and_every_mean_comes_from_the_table(
     line: "Line",
     own_params: Params,

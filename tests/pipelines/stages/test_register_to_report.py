@@ -48,6 +48,7 @@ def candidate(weights: Path, brightness: float) -> Path:
     return weights
 
 
+@pytest.mark.slow
 def test_the_champion_moves_only_to_a_better_candidate(
     line: "Line",
     own_params: Params,
@@ -109,6 +110,7 @@ def test_a_gain_that_chance_explains_moves_nothing(line: "Line", own_params: Par
         compare([math.inf] * len(rows), champion_scores, data)
 
 
+@pytest.mark.slow
 def test_evaluate_scores_what_the_registry_holds_and_report_shows_it(
     line: "Line",
     own_params: Params,
@@ -183,6 +185,7 @@ def test_a_version_that_is_gone_or_other_weights_are_refused(
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_a_version_with_other_code_is_not_evaluated_and_competes_with_its_own(
     line: "Line",
     own_params: Params,
@@ -229,6 +232,7 @@ def test_an_interrupted_evaluation_leaves_what_was_there(
     assert (out / "metrics.json").read_text() == "good"
 
 
+@pytest.mark.slow
 def test_register_needs_what_train_made(own_params: Params, store: Store, tmp_path: Path) -> None:
     save_weights(BANet(own_params.model), tmp_path / "weights")
     with pytest.raises(DataError, match=r"run\.json cannot be read \(No such file.*\): run the train stage first"):

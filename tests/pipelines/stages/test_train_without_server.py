@@ -64,6 +64,7 @@ class LightTraining:
         return TrainingResult(model=model.eval(), best_step=STEPS, best_psnr=20.0 + STEPS, steps=STEPS)
 
 
+@pytest.mark.slow
 @pytest.mark.server
 def test_a_server_that_is_killed_in_a_training_costs_nothing(
     line: "Line",

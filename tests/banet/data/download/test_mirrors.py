@@ -394,6 +394,7 @@ def test_a_server_that_asks_for_an_hour_is_left(server: Server, fetching: Fetchi
     assert len(site.asked) == 2
 
 
+@pytest.mark.slow
 def test_a_trickle_is_left_for_the_next_mirror(server: Server, fetching: Fetching) -> None:
     slow, site = server.add("slow.zip", ZIP, Answer(pause=0.25))
     good, _ = server.add("good.zip", ZIP)
@@ -404,6 +405,7 @@ def test_a_trickle_is_left_for_the_next_mirror(server: Server, fetching: Fetchin
     assert site.asked == [None, None, None, None, f"bytes={CHUNK}-"]
 
 
+@pytest.mark.slow
 def test_silence_does_not_hang(server: Server, fetching: Fetching) -> None:
     silent = Answer(hold_at=CHUNK)
     url, site = server.add("a.zip", ZIP, Answer(), silent)

@@ -54,6 +54,7 @@ def test_a_shared_folder_is_a_place_too(make_shards: Make, tmp_path: Path) -> No
     ShardFolder(place).verify()
 
 
+@pytest.mark.slow
 def test_a_store_without_shards_and_one_that_does_not_answer_are_told_apart(bucket: str) -> None:
     with pytest.raises(DataError, match=r"s3://shards/nothing.* holds no shards"):
         ShardFolder(inside(bucket, "nothing"))

@@ -45,6 +45,7 @@ def training_set(folder: Path, seed: int = 5) -> TrainingSet:
     return TrainingSet(folder=folder, variant="blur", held_out=("c",), seed=seed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ranks", "seed", "first", "batches"),
     [(1, 5, 0, 7), (2, 2**40, 12, 9), (4, 5, 8 * 1000 + 4, 5)],

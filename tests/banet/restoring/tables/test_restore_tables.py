@@ -108,6 +108,7 @@ def test_bad_rows_and_damaged_tables_are_named_and_all_else_is_done_once(
     assert capsys.readouterr().out == "out: 2 restored by model, 2 were done before\n"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 def test_over_ray_the_copies_and_their_record_are_the_same(pictures: list[bytes | None]) -> None:
     write("in/a.parquet", [*pictures, b"no image"], row_group_size=3)

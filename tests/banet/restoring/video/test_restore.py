@@ -190,6 +190,7 @@ def run(source: Path, target: Path, *, seconds: float = 0, until: int | None = N
     return lines
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_after_its_last_segment_with_the_same_result(tmp_path: Path) -> None:
     source = film(tmp_path / "a.mp4", times=range(0, 100 * 3003, 3003), sound=True)
     target, whole = tmp_path / "out.mp4", tmp_path / "whole.mp4"
@@ -257,6 +258,7 @@ except BanetError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_the_segments_and_says_how_to_go_on(tmp_path: Path) -> None:
     source = film(tmp_path / "a.mp4", times=range(0, 200 * 9009, 9009), size=(32, 48))
     command = [sys.executable, "-c", FULL, str(source), str(tmp_path / "out.mp4")]

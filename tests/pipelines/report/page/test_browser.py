@@ -211,6 +211,7 @@ def test_close_ups_of_many_methods_are_side_by_side(
     assert browser.complaints() == []
 
 
+@pytest.mark.slow
 def test_the_seams_part_webp_as_well(browser: Report, full: Path, read: Callable[..., ReportInputs]) -> None:
     inputs = read()
     exact = sum(section.size for section in benchmark_sections(inputs.benchmarks))

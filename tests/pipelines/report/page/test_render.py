@@ -131,12 +131,14 @@ def test_each_picture_says_its_psnr(read: Read) -> None:
     assert "+0.75 dB blurred 22.50 dB restored 23.25 dB sharp ground truth" in words(render_page(read()))
 
 
+@pytest.mark.slow
 def test_only_mini_is_explained_as_a_toy(read: Read, add_benchmark: Callable[..., None]) -> None:
     add_benchmark("gopro")
     assert "not GoPro" in render_page(read())
     assert "not GoPro" not in render_page(read("gopro"))
 
 
+@pytest.mark.slow
 def test_a_page_stays_small_and_says_what_it_left_out(
     read: Read, add_benchmark: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,6 +165,7 @@ def test_a_page_stays_small_and_says_what_it_left_out(
     assert "WebP" not in text
 
 
+@pytest.mark.slow
 def test_six_scenes_and_ten_worst_images_of_real_size_fit(
     read: Read, add_benchmark: Callable[..., None], edit: Edit, reports: Path
 ) -> None:
@@ -183,6 +186,7 @@ def test_six_scenes_and_ten_worst_images_of_real_size_fit(
     assert "WebP of quality 90" in words(page)
 
 
+@pytest.mark.slow
 def test_the_worst_images_are_pictures_where_their_files_are(read: Read, edit: Edit) -> None:
     page = render_page(read())
     assert 'class="worst"' not in page
@@ -203,6 +207,7 @@ def test_the_worst_images_are_pictures_where_their_files_are(read: Read, edit: E
     assert "the 10 images of lowest PSNR restored, of 36, as a table" in words(page)
 
 
+@pytest.mark.slow
 def test_worst_images_that_do_not_fit_are_counted(read: Read, edit: Edit, monkeypatch: pytest.MonkeyPatch) -> None:
     edit("evaluate/mini/metrics.json", lambda m: m.update(worst=m["samples"], samples=[]))
     page = render_page(read())
@@ -212,6 +217,7 @@ def test_worst_images_that_do_not_fit_are_counted(read: Read, edit: Edit, monkey
     assert "Pictures of 1 of them; more would make this page too large." in words(render_page(read()))
 
 
+@pytest.mark.slow
 def test_other_methods_are_named_under_their_close_ups(read: Read, edit: Edit, add_method: Callable[..., None]) -> None:
     assert "Other methods, ordered by mean PSNR" not in render_page(read())
     add_method("<b>&", -1.0)
@@ -331,6 +337,7 @@ def test_attention_is_shown_if_its_picture_exists(read: Read, reports: Path, mon
     ) in words(render_page(read()))
 
 
+@pytest.mark.slow
 def test_a_table_of_the_paper_is_open_where_something_was_measured(
     read: Read, add_benchmark: Callable[..., None]
 ) -> None:
