@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
@@ -34,6 +35,7 @@ STREAM_CPUS = 0.25  # logical CPUs for the data stream of a worker, beside its o
 MOST_LOSSES = 3  # in a row of workers, without a step that is new
 MOST_STARTS = 10  # times that workers could not be started, of a minute each: a cloud takes minutes for a new node
 START_S = 60  # seconds in which workers load torch; then one can wait `timeout_s` for a writer that was left behind
+LAST_WORDS_S = 1  # in which Ray's own threads print what they have to say about a cluster that is gone
 GRACE_S = 25  # seconds for the workers to leave in order; container managers give 30
 
 
@@ -96,7 +98,7 @@ def launch(job: TrainingJob) -> TrainingResult:
             left = trainer.fit().return_value
         except (ray.train.ControllerError, ray.exceptions.RayError) as error:  # the latter if Ray itself is gone
             if isinstance(error, ray.exceptions.RayError):
-                ray.shutdown()  # before our line: its last words come straight from its own threads
+                time.sleep(LAST_WORDS_S)
             text = " ".join(str(error.__cause__ or error).partition("Traceback (most recent")[0].split())[:500].rstrip(
                 " :."
             )

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,6 +106,15 @@ def of_one_worker(tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.T
     return victim.weights()
 
 
+@contextmanager
+def stopped(processes: list[psutil.Process]) -> Iterator[None]:
+    for process in processes:
+        process.suspend()
+    yield
+    for process in processes:
+        process.resume()
+
+
 def close(weights: dict[str, torch.Tensor], others: dict[str, torch.Tensor]) -> bool:
     """Equal but for how sums over another number of workers are rounded."""
     return all(torch.allclose(weights[name], other, atol=1e-5) for name, other in others.items())
@@ -141,7 +150,8 @@ def test_a_run_leaves_in_order_when_a_node_is_taken_away_and_goes_on_elsewhere(
     drain = [sys.executable, "-m", "ray.scripts.scripts", "drain-node", "--address", nodes.address]
     drain += ["--node-id", node.node_id, "--reason", "DRAIN_NODE_REASON_PREEMPTION"]
     drain += ["--reason-message", "spot", "--deadline-remaining-seconds", "30"]
-    subprocess.run(drain, check=True, capture_output=True)
+    with stopped(victim.named("RayTrainWorker")):  # the command takes as long to start as the training takes to end
+        subprocess.run(drain, check=True, capture_output=True)
     status, printed = victim.ended()
     if moment != "start-up" or status:  # before it has a worker there, a run does not need the node
         assert status == 1, printed
