@@ -2,7 +2,6 @@
 
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ from ray.train.backend import BackendConfig
 from banet import errors
 from banet.cluster.draining import ClusterNodes, settled_nodes
 from banet.cluster.hanging import start_limited
+from banet.cluster.node_end import needs_this_node
 from banet.cluster.ray_session import errors_as_themselves, start_ray, this_cluster_alone
 from banet.config import ClusterParams
 from banet.data.stream.ray_stream import TASK_CPUS
@@ -35,7 +35,6 @@ STREAM_CPUS = 0.25  # logical CPUs for the data stream of a worker, beside its o
 MOST_LOSSES = 3  # in a row of workers, without a step that is new
 MOST_STARTS = 10  # times that workers could not be started, of a minute each: a cloud takes minutes for a new node
 START_S = 60  # seconds in which workers load torch; then one can wait `timeout_s` for a writer that was left behind
-LAST_WORDS_S = 1  # in which Ray's own threads print what they have to say about a cluster that is gone
 GRACE_S = 25  # seconds for the workers to leave in order; container managers give 30
 
 
@@ -95,10 +94,11 @@ def launch(job: TrainingJob) -> TrainingResult:
         _start_watched(folder, cluster.timeout_s + START_S),
     ):
         try:
-            left = trainer.fit().return_value
+            with needs_this_node():
+                left = trainer.fit().return_value
+        except ServiceError as error:
+            raise ServiceError(f"{error}; {folder.kept}: run the same command again to go on") from None
         except (ray.train.ControllerError, ray.exceptions.RayError) as error:  # the latter if Ray itself is gone
-            if isinstance(error, ray.exceptions.RayError):
-                time.sleep(LAST_WORDS_S)
             text = " ".join(str(error.__cause__ or error).partition("Traceback (most recent")[0].split())[:500].rstrip(
                 " :."
             )

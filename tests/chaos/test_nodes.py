@@ -29,7 +29,11 @@ start_ray()
 sys.exit(len(ray.nodes()) != int(sys.argv[1]))
 """
 BRIDGE, INTERFACE, PORT = "banet-bridge", "eth0", 6397
-CLUSTER = {"workers": {"min": 1, "max": 2}, "cpus_per_worker": 1.6}  # one worker a node; the head has room for one
+CLUSTER = {
+    "workers": {"min": 1, "max": 2},
+    "cpus_per_worker": 1.6,
+    "timeout_s": 60,
+}  # one worker a node; the head has room for one
 
 pytestmark = [
     pytest.mark.distributed,
@@ -145,7 +149,12 @@ def test_a_run_leaves_in_order_when_a_node_is_taken_away_and_goes_on_elsewhere(
     moment: str,
 ) -> None:
     victim.start()
-    victim.moment(moment, np.random.default_rng(MOMENTS.index(moment)))
+    if moment != "start-up":
+        victim.moment("first step", np.random.default_rng(0))
+        with stopped(victim.named("RayTrainWorker")):  # or they are done before Ray looks for such nodes
+            victim.until(lambda: victim.named("PreemptionWatcher"))
+    if moment != "first step":
+        victim.moment(moment, np.random.default_rng(MOMENTS.index(moment)))
     (node,) = nodes.worker_nodes
     drain = [sys.executable, "-m", "ray.scripts.scripts", "drain-node", "--address", nodes.address]
     drain += ["--node-id", node.node_id, "--reason", "DRAIN_NODE_REASON_PREEMPTION"]
