@@ -1,5 +1,6 @@
 """The end of Ray on this node, noticed at once: Ray takes 12 seconds, and ends this process before it can say so."""
 
+import atexit
 import os
 import signal
 import threading
@@ -9,7 +10,7 @@ from contextlib import contextmanager, suppress
 import psutil
 import ray
 
-from banet.errors import ServiceError
+from banet.errors import ServiceError, say_no_more
 
 LOOKS_S = 0.5  # seconds between two looks
 SIGNAL = signal.SIGUSR1  # from a thread of this process to its main one, which waits in Ray
@@ -45,6 +46,7 @@ def needs_this_node() -> Iterator[None]:
         yield
     except (KeyboardInterrupt, ray.exceptions.RayError):
         if ended.is_set():
+            atexit.register(say_no_more)  # else Ray prints its log again while this process ends
             raise ServiceError("Ray has ended on this node, as if it had been killed (is memory short?)") from None
         raise
     finally:

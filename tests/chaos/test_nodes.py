@@ -110,6 +110,16 @@ def of_one_worker(tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.T
     return victim.weights()
 
 
+def actors(name: str) -> list[psutil.Process]:
+    """Those of a class, which are no processes of the victim: the cluster has started them."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if " ".join(process.cmdline()).startswith(f"ray::{name}"):
+                found.append(process)
+    return found
+
+
 @contextmanager
 def stopped(processes: list[psutil.Process]) -> Iterator[None]:
     for process in processes:
@@ -151,15 +161,15 @@ def test_a_run_leaves_in_order_when_a_node_is_taken_away_and_goes_on_elsewhere(
     victim.start()
     if moment != "start-up":
         victim.moment("first step", np.random.default_rng(0))
-        with stopped(victim.named("RayTrainWorker")):  # or they are done before Ray looks for such nodes
-            victim.until(lambda: victim.named("PreemptionWatcher"))
+        with stopped(actors("RayTrainWorker")):  # or they are done before Ray looks for such nodes
+            victim.until(lambda: actors("PreemptionWatcher"))
     if moment != "first step":
         victim.moment(moment, np.random.default_rng(MOMENTS.index(moment)))
     (node,) = nodes.worker_nodes
     drain = [sys.executable, "-m", "ray.scripts.scripts", "drain-node", "--address", nodes.address]
     drain += ["--node-id", node.node_id, "--reason", "DRAIN_NODE_REASON_PREEMPTION"]
     drain += ["--reason-message", "spot", "--deadline-remaining-seconds", "30"]
-    with stopped(victim.named("RayTrainWorker")):  # the command takes as long to start as the training takes to end
+    with stopped(actors("RayTrainWorker")):  # the command takes as long to start as the training takes to end
         subprocess.run(drain, check=True, capture_output=True)
     status, printed = victim.ended()
     if moment != "start-up" or status:  # before it has a worker there, a run does not need the node
