@@ -1,6 +1,6 @@
 """Whatever happens to a training, it ends with the weights of one that nothing has happened to.
 
-`make chaos` runs all of it; `make test-all` the two faults that a user meets most, `make test` one of them.
+`make chaos` runs all of it; `make test-all` the two faults that a user meets most.
 """
 
 import resource
@@ -104,12 +104,9 @@ def suffer(victim: Victim, fault: str, moment: str, seed: int, expected: Weights
     return printed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("fault", "moment"),
-    [
-        ("SIGKILL to a worker", "validation"),
-        pytest.param("SIGTERM to the driver", "middle", marks=pytest.mark.slow),
-    ],
+    ("fault", "moment"), [("SIGTERM to the driver", "middle"), ("SIGKILL to a worker", "validation")]
 )
 def test_the_faults_that_users_meet_most(victim: Victim, undisturbed: Weights, fault: str, moment: str) -> None:
     printed = suffer(victim, fault, moment, 0, undisturbed)

@@ -23,6 +23,7 @@ from tests.pipelines.checkouts import REPO
 LIMIT_S = 400  # for the whole line; about a minute and a half on 2 idle cores, far more on busy ones
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.server,
     pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning"),  # DVC's own use of pygtrie
     pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),  # MLflow's own use of SQLAlchemy
@@ -71,7 +72,6 @@ class Commands:
             time.sleep(0.5)
 
 
-@pytest.mark.slow
 def test_both_forms_of_the_command_run_the_whole_line(
     checkout: Path, prefect_environment: dict[str, str], prefect_worker: Path
 ) -> None:

@@ -23,6 +23,7 @@ TEAM, CI = REPO / "docs/team.md", REPO / "docs/ci-example.yml"
 RESTORED = {"fetch@mini", "shard@mini", "train", "evaluate@mini", "promote", "report"}
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.server,  # beside test_deployment.py, whose line is run once for both
     pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning"),  # DVC's own use of pygtrie
     pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),  # MLflow's own use of SQLAlchemy
@@ -90,7 +91,6 @@ def share(first: Clone, remote: Path) -> None:
     first.type("git commit --message 'The line, run'")
 
 
-@pytest.mark.slow
 def test_a_clone_pulls_from_a_folder_and_runs_nothing_but_what_its_store_lacks(
     first: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,7 +127,6 @@ def test_a_clone_pulls_from_a_folder_and_runs_nothing_but_what_its_store_lacks(
     assert not file.exists()
 
 
-@pytest.mark.slow
 def test_without_dvc_lock_a_clone_restores_from_s3_all_but_what_the_store_has(
     first: Clone, bucket: str, tmp_path: Path
 ) -> None:
@@ -145,7 +144,6 @@ def test_without_dvc_lock_a_clone_restores_from_s3_all_but_what_the_store_has(
     assert locks[0] == locks[1]
 
 
-@pytest.mark.slow
 def test_an_experiment_is_shared_by_its_name(first: Clone, tmp_path: Path) -> None:
     share(first, tmp_path / "remote")
     first.type(f"git clone --quiet --bare . {tmp_path / 'origin.git'} && git remote add origin {tmp_path}/origin.git")
@@ -162,7 +160,6 @@ def test_an_experiment_is_shared_by_its_name(first: Clone, tmp_path: Path) -> No
     assert "Running stage" not in second.type("dvc repro shard")
 
 
-@pytest.mark.slow
 def test_the_example_for_ci_says_what_has_changed(first: Clone, tmp_path: Path) -> None:
     share(first, tmp_path / "remote")
     first.type("dvc push --run-cache")

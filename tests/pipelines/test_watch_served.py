@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 PICTURES = 50
 HEARD_WITHIN = 60.0  # seconds
 
-pytestmark = [pytest.mark.server, pytest.mark.usefixtures("api")]
+pytestmark = [pytest.mark.slow, pytest.mark.server, pytest.mark.usefixtures("api")]
 
 
 def images(seed: int, level: int) -> list[np.ndarray]:
@@ -58,7 +58,6 @@ def events() -> list[dict[str, Any]]:
     return found
 
 
-@pytest.mark.slow
 def test_what_has_moved_is_an_event_and_what_has_not_is_none(checkout: Path) -> None:
     serve(checkout / "served", 100)
     state = watch_served(return_state=True)

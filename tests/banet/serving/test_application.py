@@ -32,7 +32,11 @@ from banet.tracking.registry import promote, register
 from banet.tracking.store import Store, connect
 
 pytest.importorskip("ray.serve", reason="the extra `serve` is not installed", exc_type=ImportError)
-pytestmark = [pytest.mark.server, pytest.mark.filterwarnings("ignore::DeprecationWarning")]  # SQLAlchemy's, of MLflow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.server,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]  # SQLAlchemy's, of MLflow
 
 STARTED_WITHIN = 400.0  # seconds; 20 on an idle machine
 IMAGE = np.random.default_rng(0).integers(0, 256, (40, 33, 3), dtype=np.uint8)
@@ -97,7 +101,6 @@ def bomb() -> bytes:
     return png[:12] + header + zlib.crc32(header).to_bytes(4) + png[33:]
 
 
-@pytest.mark.slow
 def test_a_picture_comes_back_in_its_format_with_its_profile(service: Service) -> None:
     profile = PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile("sRGB")).tobytes()
     model = load_weights(service.folders[0])
@@ -167,7 +170,6 @@ def test_a_champion_that_moves_is_taken_over_without_a_lost_request(service: Ser
     assert json.loads(service.ask(path="/health").content)["model"] == seen[-1]
 
 
-@pytest.mark.slow
 def test_a_service_that_has_ended_leaves_a_row_of_every_picture(service: Service) -> None:
     """The last test: it ends the service."""
     assert service.ask(encode_png(IMAGE)).status == 200

@@ -10,7 +10,7 @@ from prefect.client.orchestration import get_client
 
 from pipelines.runs.artifacts import StageProgress, show_result
 
-pytestmark = [pytest.mark.server, pytest.mark.usefixtures("api")]
+pytestmark = [pytest.mark.slow, pytest.mark.server, pytest.mark.usefixtures("api")]
 STATES = ["train:  25%|##5       | 1/4 [00:05<?, ? steps/s]", "train:  75%|#######5  | 3/4 [00:35<00:12, 12 s/ steps]"]
 
 
@@ -29,7 +29,6 @@ def shows_a_stage(lines: list[str], stage: str) -> list[str]:
     return logged
 
 
-@pytest.mark.slow
 def test_a_stages_bar_is_the_runs_bar_and_every_line_is_logged() -> None:
     lines = ["Running stage 'train':", *STATES, "50 % of this line is no bar"]
     assert shows_a_stage(lines, "evaluate@mini") == lines

@@ -9,7 +9,10 @@ from pydantic import TypeAdapter, ValidationError
 from pipelines.flows import train_banet
 from pipelines.runs.variants import ModelName, Override, choices, settings
 
-pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # DVC's own use of pygtrie
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning"),  # DVC's own use of pygtrie
+]
 GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost"]
 
 
@@ -34,7 +37,6 @@ def test_an_override_names_a_parameter_and_a_value(text: str) -> None:
         TypeAdapter(Override).validate_python(text)
 
 
-@pytest.mark.slow
 @pytest.mark.server
 def test_a_variant_is_an_experiment_of_its_own_and_the_checkout_stays_as_it_is(
     toy_project: Path, monkeypatch: pytest.MonkeyPatch, api: None

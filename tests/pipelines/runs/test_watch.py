@@ -18,7 +18,7 @@ from pipelines.flows import train_banet
 from pipelines.runs import watch
 from pipelines.runs.watch import Watch
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.slow, pytest.mark.server]
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +84,6 @@ def test_a_run_whose_time_is_up_is_ended(worker: psutil.Process) -> None:
     assert "run it again to go on" in (watched.ended.message or "")
 
 
-@pytest.mark.slow
 def test_a_server_that_does_not_answer_ends_no_training(worker: psutil.Process) -> None:
     stopped = threading.Event()
     watched = Watch(new_run(), stopped.set, worker)

@@ -34,6 +34,7 @@ SERVERS = ("postgres", "mlflow", "prefect", "worker")
 EVIL = "http://elsewhere.example"
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.server,
     pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),  # MLflow's own use of SQLAlchemy
     pytest.mark.filterwarnings("ignore:.*psycopg.Connection object:ResourceWarning"),  # of MLflow's pool
@@ -107,7 +108,6 @@ def team(request: pytest.FixtureRequest) -> Iterator[Team]:
         shutil.rmtree(root)
 
 
-@pytest.mark.slow
 def test_everything_is_registered_once_and_what_was_killed_comes_back(team: Team) -> None:
     with client(team.settings) as api:
         deployments = sorted(str(deployment.name) for deployment in api.read_deployments())
@@ -177,7 +177,6 @@ def test_a_wrong_password_in_an_address_is_one_line_without_it(team: Team) -> No
         assert not [word for word in ("wr%2Fong", "wr/ong", "admin:") if word in str(error.value)]
 
 
-@pytest.mark.slow
 def test_the_champion_is_the_same_after_a_wipe_and_a_restore(
     team: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

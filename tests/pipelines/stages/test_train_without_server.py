@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tests.pipelines.stages.conftest import Line
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # what Ray deprecates when it is imported
     pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),  # MLflow's own queries
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
@@ -64,7 +65,6 @@ class LightTraining:
         return TrainingResult(model=model.eval(), best_step=STEPS, best_psnr=20.0 + STEPS, steps=STEPS)
 
 
-@pytest.mark.slow
 @pytest.mark.server
 def test_a_server_that_is_killed_in_a_training_costs_nothing(
     line: "Line",
