@@ -48,8 +48,10 @@ FLOORS = {
 OWNERS = {  # files, or folders with all below; a package that is not named here may be imported above floor 0 only
     "ray": (
         "banet/data/stream/ray_stream.py",
+        "banet/cluster/draining.py",
         "banet/cluster/hanging.py",
         "banet/cluster/joining.py",
+        "banet/cluster/node_end.py",
         "banet/cluster/ray_session.py",
         "banet/restoring/spread_pictures.py",
         "banet/scoring/spread.py",
