@@ -26,12 +26,9 @@ class ClusterNodes:
 
     def room(self, each: Resources) -> int:
         """How many workers of this size the nodes that stay hold."""
-        return sum(
-            int(
-                min(node.get(name, 0.0) / amount for name, amount in each.items()) + 1e-6
-            )  # amounts are rounded: 8 // 1.6 is 4
-            for node in self.staying
-        )
+        rounding = 1e-6  # of amounts: 8 // 1.6 is 4
+        fit = [min(node.get(name, 0.0) / amount for name, amount in each.items()) for node in self.staying]
+        return sum(int(number + rounding) for number in fit)
 
 
 def settled_nodes(on_wait: Callable[[str], None]) -> ClusterNodes:

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 
 import psutil
 import ray
+import ray.exceptions
 
 from banet.errors import ServiceError, say_no_more
 

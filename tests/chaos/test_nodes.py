@@ -29,11 +29,8 @@ start_ray()
 sys.exit(len(ray.nodes()) != int(sys.argv[1]))
 """
 BRIDGE, INTERFACE, PORT = "banet-bridge", "eth0", 6397
-CLUSTER = {
-    "workers": {"min": 1, "max": 2},
-    "cpus_per_worker": 1.6,
-    "timeout_s": 60,
-}  # one worker a node; the head has room for one
+# One worker a node: the head has room for one. Some are stopped for longer than other tests let a worker be silent.
+CLUSTER = {"workers": {"min": 1, "max": 2}, "cpus_per_worker": 1.6, "timeout_s": 60}
 
 pytestmark = [
     pytest.mark.distributed,

@@ -14,6 +14,8 @@ from banet.cluster.node_end import SIGNAL, needs_this_node
 
 pytestmark = pytest.mark.distributed
 
+ROOT = Path(__file__).parents[3]
+
 KILLED = """
 import time
 import psutil, ray
@@ -34,22 +36,20 @@ try:
         raylet.kill()
         ray.get(ref)
 except ServiceError as error:
-    print(f"{error} after {time.monotonic() - killed < 8}", flush=True)
+    assert time.monotonic() - killed < 8, "Ray itself takes 12 s"
+    print(error)
 """
 
 
 def test_a_killed_raylet_is_said_before_ray_says_it_or_ends_this_process(tmp_path: Path) -> None:
-    environment = os.environ | {"PYTHONPATH": os.getcwd(), "RAY_USAGE_STATS_ENABLED": "0"}  # noqa: PTH109
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0"}
+    command = [sys.executable, "-c", KILLED]
     ran = subprocess.run(
-        [sys.executable, "-c", KILLED],
-        env=environment,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
+        command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
     )
-    assert "Ray has ended on this node, as if it had been killed (is memory short?) after True" in ran.stdout, ran
+    assert ran.stdout.splitlines()[-1:] == [
+        "Ray has ended on this node, as if it had been killed (is memory short?)"
+    ], ran
 
 
 @pytest.mark.usefixtures("ray_session")
