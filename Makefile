@@ -19,7 +19,7 @@ demo: $(BIN)/installed ## the whole line on the embedded benchmark, 15 minutes
 
 # Two processes of one thread each: torch's threads would wait for one another's cores.
 PYTEST := OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadscope
-test: $(BIN)/installed ## the tests that take seconds
+test: $(BIN)/installed ## the tests that take seconds, 6 minutes
 	@$(PYTEST) -m "not slow and not chaos"
 
 test-all: $(BIN)/installed ## all tests, half an hour
