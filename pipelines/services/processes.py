@@ -1,5 +1,6 @@
 """Servers as processes: found by a mark in their environment, so that nothing is lost when a starter is killed."""
 
+import errno
 import os
 import signal
 import socket
@@ -18,6 +19,7 @@ LOGS = "logs"  # below the folder of the servers
 MARK = "BANET_SERVER"  # in the environment of a server and of all that it starts: FOLDER:NAME
 STARTED_WITHIN = 300.0  # seconds; some 15 on an idle machine with 2 cores, minutes on one that is overloaded
 ENDED_WITHIN = 60.0  # seconds: a training that the worker has started saves a checkpoint first
+FREED_WITHIN = 2.0  # seconds: a process that was killed holds its port for a moment after it can no longer be found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,13 +102,17 @@ def _tell(process: psutil.Process, name: str | None, number: signal.Signals = si
 
 
 def _require_free_port(server: Server) -> None:
-    if server.port is None:
-        return
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    limit = time.monotonic() + FREED_WITHIN
+    while server.port is not None:
         try:
-            probe.bind(("127.0.0.1", server.port))
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(("127.0.0.1", server.port))
+            return
         except OSError as error:
+            if error.errno == errno.EADDRINUSE and time.monotonic() < limit:
+                time.sleep(0.05)
+                continue
             variable = f"{server.name.upper()}_PORT"
             raise ResourceError(
                 f"port {server.port} of {server.name} cannot be used ({error.strerror}): end what listens there, or "

@@ -1,13 +1,14 @@
 """Servers as processes, on programs that start in no time."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from banet.errors import ResourceError, ServiceError
@@ -73,8 +74,10 @@ def test_what_was_killed_is_started_again_and_the_rest_left(tmp_path: Path, list
     servers = [listener("one"), listener("two")]
     start(servers, tmp_path)
     two = processes(tmp_path, "two")
-    for process in processes(tmp_path, "one"):
-        os.kill(process.pid, signal.SIGKILL)
+    killed = processes(tmp_path, "one")
+    for process in killed:
+        process.kill()
+    psutil.wait_procs(killed)
     start(servers, tmp_path)
     assert processes(tmp_path, "two") == two
     assert listens(servers[0].port or 0)
@@ -107,6 +110,18 @@ def test_a_taken_port_is_named_with_the_remedy_before_anything_starts(
         with pytest.raises(ResourceError, match=f"port {second.port} of two .*TWO_PORT={(second.port or 0) + 1}"):
             start([first, second], tmp_path)
         assert processes(tmp_path) == []
+
+
+def test_a_port_that_a_killed_process_still_holds_is_waited_for(
+    tmp_path: Path, listener: Callable[[str], Server]
+) -> None:
+    server = listener("one")
+    held = socket.create_server(("127.0.0.1", server.port or 0))
+    release = threading.Timer(0.5, held.close)
+    release.start()
+    start([server], tmp_path)
+    release.join()
+    assert len(processes(tmp_path, "one")) == 2
 
 
 def test_the_mark_of_a_killed_postgres_is_removed_though_nobody_has_waited_for_it(tmp_path: Path) -> None:
