@@ -120,8 +120,8 @@ def smooth(height: int, width: int, seed: int) -> np.ndarray[tuple[int, ...], np
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--pictures", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--pictures", type=int, default=10)
     parser.add_argument("--only", choices=("start", "folder"))
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:

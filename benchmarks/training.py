@@ -1,8 +1,9 @@
 """What training costs beside the network's own work, and what precision, memory format and compilation gain.
 
-1. One Ray Train worker takes steps in rounds that take turns: the loop in plain torch on samples made beforehand; with
-   DDP alone; with the data stream alone; with both, the agreement between steps and the journal; the same with Ray
-   Data's scheduler left to spin.
+1. One Ray Train worker takes steps in rounds that take turns: the loop in plain torch on samples made beforehand; the
+   same once more, which shows the noise; with DDP alone; with the data stream alone; with both, the agreement between
+   steps and the journal; the same with Ray Data's scheduler left to spin; and plain torch beside a process that takes
+   as much of another core as everything beside the worker did as trained, which shows what the machine does to it.
 2. How long a checkpoint and a point of the journal take, of the time between two at their defaults.
 3. How long a run whose worker is killed takes until its next step, on a cluster that stands.
 4. Float32, eager, NCHW against bfloat16, compiled, channels_last: rate, memory and the loss curves of both. Without a
@@ -10,7 +11,7 @@
 
 Prints, and writes benchmarks/results/training.json and training_losses.svg.
 
-    python benchmarks/training.py        (after `dvc repro shard@mini`; about 10 minutes on 2 idle cores)
+    python benchmarks/training.py        (after `dvc repro shard@mini`; about 15 minutes on 2 idle cores)
 """
 
 import itertools
@@ -20,6 +21,7 @@ import shutil
 import signal
 import statistics
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -50,12 +52,22 @@ from banet.train.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks/results"
-STEPS, WARM_UP, ROUNDS, LOG_EVERY = 160, 40, 3, 20
+STEPS, WARM_UP, ROUNDS, LOG_EVERY = 100, 20, 9, 20
 DEFAULT_INTERVAL_S = 300  # between checkpoints: cluster.checkpoint_every
 PAUSE_S = ray_stream.PAUSE_SECONDS
-PLAIN, TRAINED, SPINNING = "plain torch", "as trained", "spinning"
+PLAIN, TRAINED, SPINNING, BESIDE = "plain torch", "as trained", "spinning", "plain torch beside as much"
 DDP, STREAM = {"DDP alone", TRAINED, SPINNING}, {"stream alone", TRAINED, SPINNING}
-ARMS = (PLAIN, "DDP alone", "stream alone", TRAINED, SPINNING)
+ARMS = (PLAIN, "plain torch again", "DDP alone", "stream alone", TRAINED, SPINNING, BESIDE)
+BUSY = """
+import sys, time
+import numpy as np
+share, image = float(sys.argv[1]), np.zeros((256, 256, 3), np.uint8)
+while True:
+    started = time.perf_counter()
+    while time.perf_counter() < started + 0.05 * share:
+        np.ascontiguousarray(image[:, ::-1])
+    time.sleep(max(0.0, started + 0.05 - time.perf_counter()))
+"""
 
 
 def work(config: dict[str, Any]) -> None:
@@ -68,6 +80,7 @@ def work(config: dict[str, Any]) -> None:
     network = ray.train.torch.prepare_model(model, move_to_device=False)
     times: dict[str, list[list[float]]] = {arm: [] for arm in ARMS}
     waits: list[list[float]] = []
+    shares: list[float] = []  # of one core, that is taken beside this process as trained
 
     def report(progress: TrainingProgress) -> None:
         worker.report(progress)
@@ -78,11 +91,14 @@ def work(config: dict[str, Any]) -> None:
         ray_stream.PAUSE_SECONDS = 0.0 if arm == SPINNING else PAUSE_S
 
         def batches(phase: PlannedPhase, step: int, arm: str = arm, stamps: list[float] = stamps) -> Iterator[Batch]:
-            coming = worker.batches(phase, step) if arm in STREAM else repeated(worker, phase)
+            coming, taken = worker.batches(phase, step) if arm in STREAM else repeated(worker, phase), 0.0
             for batch in itertools.islice(coming, STEPS):
                 stamps.append(time.perf_counter())
+                taken = taken if len(stamps) > WARM_UP else busy_elsewhere()
                 yield batch
             stamps.append(time.perf_counter())
+            if arm == TRAINED:
+                shares.append((busy_elsewhere() - taken) / (stamps[-1] - stamps[WARM_UP - 1]))
             if arm in STREAM:
                 coming.close()  # type: ignore[attr-defined]  # a generator
                 time.sleep(5)  # its tasks end before the next arm begins
@@ -90,6 +106,10 @@ def work(config: dict[str, Any]) -> None:
         def nothing(*_: object) -> None:
             """Neither report nor agree."""
 
+        busy = None
+        if arm == BESIDE:
+            busy = subprocess.Popen([sys.executable, "-c", BUSY, str(min(1.0, shares[-1]))])
+            time.sleep(1)
         own: dict[str, Callable[..., None]] = {"report": nothing, "between_steps": nothing}
         if arm in (TRAINED, SPINNING):
             waits += [[]] if arm == TRAINED else []
@@ -97,6 +117,9 @@ def work(config: dict[str, Any]) -> None:
         called = network if arm in DDP else model
         fit(worker.training, called, batches, lambda _: ValidationScores(psnr=[0.0]), **own)  # type: ignore[arg-type]
         times[arm].append(np.diff(stamps[WARM_UP:]).tolist())
+        if busy is not None:
+            busy.kill()
+            busy.wait()
     started = time.perf_counter()
     for _ in range(100):
         worker.journal.append(0, {"loss": 0.5, "lr": 1e-3, "gradient_norm": 1.0, "data_wait": 0.0, "memory_gib": 1.0})
@@ -107,9 +130,16 @@ def work(config: dict[str, Any]) -> None:
                 "times": times,
                 "waits": [share for each in waits for share in each[WARM_UP // LOG_EVERY :]],
                 "point_s": point_s,
+                "shares": shares,
             }
         )
     )
+
+
+def busy_elsewhere() -> float:
+    """CPU seconds that all other processes have taken since the machine was started."""
+    whole, own = psutil.cpu_times(), psutil.Process().cpu_times()
+    return float(whole.user + whole.nice + whole.system - own.user - own.system)
 
 
 def repeated(worker: TrainingWorker, phase: PlannedPhase) -> Iterator[Batch]:
@@ -137,6 +167,7 @@ def loop_cost(job: TrainingJob) -> dict[str, object]:
         "median_step_ms": {arm: 1000 * statistics.median(values) for arm, values in medians.items()},
         "ratio_to_plain_torch": {arm: statistics.median(values) for arm, values in ratios.items()},
         "ratio_of_each_round": ratios,
+        "cores_taken_beside": statistics.median(measured["shares"]),
         "waiting_for_data": statistics.median(measured["waits"]),
         "journal_share": measured["point_s"] / (LOG_EVERY * step_s),
     }
