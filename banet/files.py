@@ -19,6 +19,17 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 PROBE_S = 0.2  # longer than `holder` holds a lock to see whether it is free
 
 
+def cache_folder() -> Path | None:
+    """Return the user's cache, for what can be made again; None where it cannot be written."""
+    try:
+        given = Path(os.environ.get("XDG_CACHE_HOME", ""))
+        folder = (given if given.is_absolute() else Path.home() / ".cache") / "banet"
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # read-only, or no home
+        return None
+    return folder if os.access(folder, os.W_OK | os.X_OK) else None
+
+
 @contextmanager
 def writing_to(folder: Path, note: str = "") -> Iterator[None]:
     """Turn errors of the disk of a folder into one line; `note` ends the line about a full disk.

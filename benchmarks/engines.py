@@ -41,9 +41,9 @@ import numpy.typing as npt
 import torch
 
 from banet.config import read_model_config
+from banet.engines.export import export_network
 from banet.model.network import BANet
 from banet.model.weights import load_weights, save_weights
-from banet.restoring.export import export_network
 
 ROOT = Path(__file__).parents[1]
 RESULT = Path(__file__).parent / "results" / "engines.json"

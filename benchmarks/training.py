@@ -229,12 +229,13 @@ def main() -> None:
     params = read_params(ROOT / "params.yaml")
     folder = ROOT / ".runs" / f"benchmark-{time.time_ns()}"
     folder.mkdir(parents=True)
+    enough = replace(params.recipe.phases[0], steps=2 * ROUNDS * len(ARMS) * STEPS)
     cluster = replace(params.cluster, workers=1, checkpoint_every="1000 min", timeout_s=60)
     job = TrainingJob(
         shards=str(ROOT / "data/shards" / params.benchmark.name),
         benchmark=params.benchmark,
         model=params.model,
-        recipe=replace(params.recipe, log_every=LOG_EVERY, validate_every=10**6),
+        recipe=replace(params.recipe, phases=(enough,), log_every=LOG_EVERY, validate_every=10**6),
         cluster=cluster,
         folder=str(folder),
     )

@@ -32,6 +32,7 @@ FLOORS = {
     "banet.model": 0,
     "banet.data": 1,
     "banet.cluster": 1,
+    "banet.engines": 2,
     "banet.train": 2,
     "banet.restoring": 2,
     "banet.scoring": 2,
@@ -87,8 +88,8 @@ OWNERS = {  # files, or folders with all below; a package that is not named here
     "cyclopts": ("banet/cli.py", "banet/commands/"),
     "matplotlib": ("banet/analysis/explain.py", "pipelines/report/"),
     "jinja2": ("pipelines/report/",),
-    "onnxruntime": ("banet/restoring/export.py",),
-    "onnxscript": ("banet/restoring/export.py",),  # what torch exports with
+    "onnxruntime": ("banet/engines/engine_network.py", "banet/engines/export.py"),
+    "onnxscript": ("banet/engines/export.py",),  # what torch exports with
     "prometheus_client": ("banet/serving/application.py",),
     "starlette": ("banet/serving/application.py",),
     "pillow_heif": ("banet/data/images/heif.py",),

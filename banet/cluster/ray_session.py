@@ -18,6 +18,7 @@ import ray.exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from banet.cluster.joining import address_here, asks_for_token, listens, show_token
+from banet.cluster.node_end import while_this_node_lives
 from banet.errors import BanetError, ServiceError
 
 T = TypeVar("T")
@@ -197,6 +198,7 @@ def map_here(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
 
     Raises:
         BanetError, OSError: raised by `work`, for the first item that failed.
+        ServiceError: Ray has ended on this node.
     """
     start_ray()
     node = ray.get_runtime_context().get_node_id()
@@ -209,14 +211,18 @@ def map_here(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     task = ray.remote(alone).options(num_cpus=1, scheduling_strategy=near)
     room = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
     in_progress: deque[ray.ObjectRef[R]] = deque()
+
+    def results() -> Iterator[R]:
+        for item in items:
+            in_progress.append(task.remote(item))
+            if len(in_progress) >= room:
+                yield ray.get(in_progress.popleft())
+        while in_progress:
+            yield ray.get(in_progress.popleft())
+
     try:
         with errors_as_themselves():
-            for item in items:
-                in_progress.append(task.remote(item))
-                if len(in_progress) >= room:
-                    yield ray.get(in_progress.popleft())
-            while in_progress:
-                yield ray.get(in_progress.popleft())
+            yield from while_this_node_lives(results())
     finally:
         for left in in_progress:
             ray.cancel(left, force=True)

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Literal
 
 from banet.commands.options import Positive
 from banet.commands.tables import format_means, format_published, require_table
+from banet.engines.names import Engine, named_version
 from banet.errors import DataError
 
 if TYPE_CHECKING:
+    from banet.data.shards.reader import ShardFolder
+    from banet.scoring.evaluation import Scoring
     from banet.tracking.evaluations import Evaluation
 
 SHARDS = Path("data/shards")
@@ -28,6 +31,7 @@ def evaluate(
     out: Path | None = None,
     device: Literal["cpu", "cuda"] | None = None,
     workers: Positive | None = None,
+    engine: Engine = "torch",
 ) -> None:
     """Score a model on a benchmark's test images, by the benchmark's own protocol.
 
@@ -46,7 +50,10 @@ def evaluate(
         out: a table with a row per image: .csv or .parquet.
         device: by default cuda where there is a GPU.
         workers: processes; by default one per core, and one for few images.
+        engine: onnxruntime also restores some of the images on the CPU, and a line says how far it is from torch, and
+            how fast. Scores are always torch's in float32.
     """
+    named_version(engine)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     from banet.data.manifest import MANIFESTS, read_benchmark
     from banet.data.shards.reader import ShardFolder
@@ -101,3 +108,26 @@ def evaluate(
             log_to=None if registered is None else (registered[0], registered[1].run_id),
             summarize=show,
         )
+        if engine != "torch":
+            print(_format_agreement(scoring, data, engine))
+
+
+def _format_agreement(scoring: "Scoring", data: "ShardFolder", engine: Engine) -> str:
+    """Compare an engine with torch on the images that are shown of a benchmark."""
+    from dataclasses import replace
+
+    from banet.data.names import SHARP, TEST
+    from banet.engines.agreement import agreement
+    from banet.model.digest import weights_digest
+    from banet.scoring.evaluation import open_model
+    from banet.scoring.pictures import sample_rows
+
+    network, _ = open_model(replace(scoring, device="cpu"))
+    (variant,), rows = scoring.variants, data.rows(TEST)
+    images = (data.read(rows[place], (variant, SHARP)).images for place in sample_rows(rows))
+    pairs = ((pair[variant], pair[SHARP]) for pair in images)
+    found = agreement(network, engine, pairs, digest=weights_digest(scoring.weights))
+    return (
+        f"{named_version(engine)}: at most {found.largest_difference:.4f} dB from torch on {found.images} whole "
+        f"images, {found.times_as_fast:.2f} times as fast"
+    )

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from cyclopts import Parameter, validators
 
-from banet.commands.options import STANDARD, MemorySize, Place, Positive, load_source, numbers
+from banet.commands.options import STANDARD, MemorySize, NamedModel, Place, Positive, load_source, numbers
+from banet.engines.names import Engine, named_version
 from banet.errors import ConfigError, DataError, PartialError
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def deblur(
     encoder: str | None = None,
     crf: int | None = None,
     drop: Annotated[list[int] | None, Parameter(converter=numbers, n_tokens=1, metavar="N,N,…")] = None,
+    engine: Engine = "torch",
 ) -> None:
     """Restore pictures of any size: one, a folder with its tree, all that match a pattern, or in tables; or a video.
 
@@ -74,22 +76,26 @@ def deblur(
         encoder: of a video, by FFmpeg's name, e.g. libx265 or hevc_nvenc; by default one of the same codec.
         crf: quality of a video on the encoder's scale, 0 the best; by default one that shows no loss.
         drop: numbers of a video's streams to leave out, e.g. 2,3.
+        engine: what runs the network; onnxruntime runs it on the CPU, faster than torch and equal but for rounding. It
+            needs: pip install 'banet[export]'.
     """
     from banet.restoring.input_files import holds_tables, many_pictures
     from banet.restoring.video.restore import is_video
 
+    named_version(engine)  # nothing begins without it
     clip = Path(given)
     if clip.is_file() and is_video(clip):
         if sub_images or compare or report or ray or quality is not None:
             raise ConfigError("--sub-images, --compare, --report, --ray and --quality are for pictures: leave them out")
-        note = _video(clip, Path(output), model, local_crop, max_memory, encoder=encoder, crf=crf, drop=drop or ())
+        options = _Options(model, engine, local_crop=local_crop, max_memory=max_memory)
+        note = _video(clip, Path(output), options, encoder=encoder, crf=crf, drop=drop or ())
         print(f"{output}: restored by {note}")
         return
     if encoder or crf is not None or drop:
         raise ConfigError(f"--encoder, --crf and --drop are for videos, {given} is none: leave them out")
     if sub_images and max_memory is not None:
         raise ConfigError("--max-memory does not go with --sub-images, which restores each of them whole: drop one")
-    options = _Options(model, quality, compare, report, local_crop, sub_images, max_memory)
+    options = _Options(model, engine, quality, compare, report, local_crop, sub_images, max_memory)
     over_ray = os.environ.get("RAY_ADDRESS") not in (None, "", "local") if ray is None else ray
     if holds_tables(given):
         _deblur_tables(given, Path(output), options, column, over_ray=over_ray)
@@ -108,9 +114,7 @@ def deblur(
 def _video(
     clip: Path,
     out: Path,
-    model: str | None,
-    local_crop: int | None,
-    max_memory: int | None,
+    options: "_Options",
     *,
     encoder: str | None,
     crf: int | None,
@@ -119,24 +123,24 @@ def _video(
     """Restore a video; return where the model is from, and how it was encoded."""
     import torch
 
+    from banet.engines.engine_network import with_engine
     from banet.inference import fastest_device
     from banet.memory import enough_memory
-    from banet.model.network import with_local_strips
     from banet.progress import ProgressBar
     from banet.restoring.video.frame import by_network
     from banet.restoring.video.restore import restore_video
 
-    network, source, digest = load_source(model)
-    if local_crop is not None:
-        network = with_local_strips(network, local_crop)
-    device = torch.device(fastest_device())
-    network.to(device)
+    network, source, digest = options.network()
+    device = torch.device(fastest_device(gpus=options.engine == "torch"))
+    in_one_piece = with_engine(network.to(device), options.engine, digest=digest)
+    restore = by_network(network, in_one_piece=in_one_piece, max_memory=options.max_memory)
+    engine = "" if options.engine == "torch" else f", {named_version(options.engine)}"
     with enough_memory(str(clip), "make it smaller first"), ProgressBar(clip.name, unit=" frames") as bar:
         note = restore_video(
-            by_network(network, max_memory=max_memory),
+            restore,
             clip,
             out,
-            identity=f"{digest}, local_crop {local_crop}",
+            identity=f"{digest}, local_crop {options.local_crop}{engine}",
             device=device,
             encoder=encoder,
             crf=crf,
@@ -150,46 +154,65 @@ class _Options(NamedTuple):
     """Of `deblur`."""
 
     model: str | None
-    quality: int | None
-    compare: bool
-    report: Path | None
-    local_crop: int | None
-    sub_images: bool
-    max_memory: int | None
+    engine: Engine
+    quality: int | None = None
+    compare: bool = False
+    report: Path | None = None
+    local_crop: int | None = None
+    sub_images: bool = False
+    max_memory: int | None = None
+
+    def network(self) -> NamedModel:
+        """Load the model."""
+        from banet.model.network import with_local_strips
+
+        found = load_source(self.model)
+        if self.local_crop is not None:
+            found = found._replace(network=with_local_strips(found.network, self.local_crop))
+        return found
 
     def load(
         self, folder: Path | None = None, on_progress: "OnProgress" = lambda done, total: None
     ) -> tuple["Start", str]:
         """Load the model; return what starts it on a device, and where it is from."""
+        from banet.engines.engine_network import with_engine
         from banet.inference import restore_array_in_parts
-        from banet.model.network import with_local_strips
         from banet.progress import say
         from banet.restoring.any_size import restore_any_size
         from banet.restoring.batch import Restoration
 
-        network, source, digest = load_source(self.model)
-        chosen = network if self.local_crop is None else with_local_strips(network, self.local_crop)
-        if self.max_memory is not None and chosen.config.attention == "sa":
+        network, source, digest = self.network()
+        if self.max_memory is not None and network.config.attention == "sa":
             say("self-attention takes the picture whole: --max-memory is not kept")
         precision = str(next(network.parameters()).dtype).removeprefix("torch.")
         named = source if source.startswith("models:") else Path(source).name
         decide = {key: getattr(self, key) for key in ("local_crop", "sub_images", "quality", "compare")}
+        engine = {} if self.engine == "torch" else {"engine": named_version(self.engine)}
 
         def start(device: str, max_memory: int | None) -> "Restoration":
-            chosen.to(device)
+            network.to(device if self.engine == "torch" else "cpu")
+            in_one_piece = cache(lambda: with_engine(network, self.engine, digest=digest))  # Ray's driver needs none
 
             def restore(image: "npt.NDArray[Any]") -> "npt.NDArray[Any]":
                 if self.sub_images:
-                    return restore_array_in_parts(chosen, image)
+                    return restore_array_in_parts(in_one_piece(), image)
                 limits = [limit for limit in (self.max_memory, max_memory) if limit is not None]
                 most = min(limits, default=None)
-                return restore_any_size(chosen, image, max_memory=most, folder=folder, on_progress=on_progress)
+                return restore_any_size(
+                    network,
+                    image,
+                    in_one_piece=in_one_piece(),
+                    max_memory=most,
+                    folder=folder,
+                    on_progress=on_progress,
+                )
 
             return Restoration(
                 restore=restore,
                 config=network.config,
-                facts={"Model": named, "Digest": digest, "Precision": precision},
-                options=decide | {"model": digest, "precision": precision},
+                facts={"Model": named, "Digest": digest, "Precision": precision}
+                | {key.capitalize(): value for key, value in engine.items()},
+                options=decide | {"model": digest, "precision": precision} | engine,
                 quality=self.quality,
                 compare=self.compare,
             )

@@ -8,6 +8,7 @@ from banet.commands.evaluate import SHARDS
 from banet.commands.options import Positive
 from banet.commands.tables import format_means, require_table
 from banet.errors import ConfigError
+from banet.files import cache_folder
 
 if TYPE_CHECKING:
     from banet.scoring.score_folders import MatchedImages
@@ -58,7 +59,7 @@ def score(
         require_name(method)
     require_table(out)
     comparison = _comparison(restored, benchmark, shards, sharp, protocol)
-    storage = _storage()
+    storage = cache_folder()
     kept = kept_blocks(storage, comparison) if storage is not None else None
     with ProgressBar("score", unit=" images") as bar:
         if storage is None:
@@ -103,17 +104,6 @@ def _comparison(
     if sharp is None or protocol is None:
         raise ConfigError(f"what are the images compared with? {either}")
     return compare_folders(restored, sharp, protocol)
-
-
-def _storage() -> Path | None:
-    """The user's cache, where finished blocks are kept, in a checkout or not; None where it cannot be written."""
-    try:
-        given = Path(os.environ.get("XDG_CACHE_HOME", ""))
-        folder = (given if given.is_absolute() else Path.home() / ".cache") / "banet"
-        folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):  # read-only, or no home
-        return None
-    return folder if os.access(folder, os.W_OK | os.X_OK) else None
 
 
 def _write_method(method: str, benchmark: str, comparison: "MatchedImages", rows: "list[ImageScores]") -> Path:

@@ -104,7 +104,7 @@ def export(model: str, file: Path, /, *, dtype: Literal["float32", "float16"] = 
         file: ends in .onnx or .pt2; it takes images of any size from 8x8 up, and is checked at eight sizes.
         dtype: of weights and arithmetic; float16 halves the file. Input and output are float32.
     """
-    from banet.restoring.export import CHECKED, export_network, require_exportable, smallest_side
+    from banet.engines.export import CHECKED, export_network, require_exportable, smallest_side
 
     require_exportable(file)
     network, source, digest = load_source(model)

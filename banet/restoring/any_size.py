@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 import numpy.typing as npt
+from torch import nn
 
 from banet.errors import ResourceError
 from banet.inference import P, require_array, restore_array
@@ -22,6 +23,7 @@ def restore_any_size(
     model: BANet,
     image: npt.NDArray[P],
     *,
+    in_one_piece: nn.Module | None = None,
     max_memory: int | None = None,
     folder: Path | None = None,
     on_progress: OnProgress = lambda done, total: None,
@@ -31,6 +33,7 @@ def restore_any_size(
     Args:
         model: on a CPU or a GPU.
         image: RGB (H, W, 3), from 8x8 up: uint8, or float32 in [0, 1], whose result is not clamped.
+        in_one_piece: what restores where memory allows one piece, e.g. `with_engine`; None: the model.
         max_memory: what this process may hold in all, bytes: resident on a CPU, allocated on a GPU; None: what is free.
             Features that do not fit in are kept in a file.
         folder: for that file; None: the system's for temporary files.
@@ -47,7 +50,7 @@ def restore_any_size(
     # Half: the estimate may be off, and others take memory too.
     if height * width * bytes_per_pixel(config) < free / 2 or config.attention == "sa":
         try:
-            return restore_array(model, image)
+            return restore_array(in_one_piece or model, image)
         except Exception as error:
             if config.attention == "sa" or not is_too_little_memory(error):
                 raise

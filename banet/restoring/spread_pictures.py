@@ -51,7 +51,7 @@ def restore_over_ray(
     Raises:
         ResourceError: the folder cannot be written.
         PartialError: the disk is full; what was done before is recorded.
-        ServiceError: there is no cluster where one is named.
+        ServiceError: there is no cluster where one is named, or Ray has ended on this node.
     """
     outputs, left = Outputs(folder, start("cpu", None), on_message), dict(enumerate(pictures))
     try:
@@ -93,6 +93,7 @@ def spread(
     """
     import ray.data
 
+    from banet.cluster.node_end import while_this_node_lives
     from banet.cluster.ray_session import errors_as_themselves, quiet_ray_data, start_ray
 
     start_ray()
@@ -115,7 +116,7 @@ def spread(
                 num_cpus=None if gpus else threads,
                 num_gpus=1 if gpus else None,
             )
-        for batch in results.iter_batches(batch_size=None, prefetch_batches=0):
+        for batch in while_this_node_lives(results.iter_batches(batch_size=None, prefetch_batches=0)):
             for number, digest, pickled in zip(batch["number"], batch["digest"], batch["pickled"], strict=True):
                 found = pickle.loads(pickled)  # noqa: S301  # from a process that this one started
                 if isinstance(found, Exception) and not isinstance(found, BanetError):

@@ -46,6 +46,7 @@ def spread(
     Raises:
         BanetError, OSError: what an item raised.
         ResourceError: Ray has no GPU, or workers die repeatedly.
+        ServiceError: Ray has ended on this node.
     """
     if workers == 1 or len(items) <= 1:
         work = start() if items else None
@@ -91,6 +92,7 @@ def _spread(
 ) -> Iterator[tuple[int, R]]:
     import ray.data
 
+    from banet.cluster.node_end import while_this_node_lives
     from banet.cluster.ray_session import errors_as_themselves, quiet_ray_data, start_ray
 
     start_ray()
@@ -110,7 +112,7 @@ def _spread(
             num_gpus=gpus or None,
             label_selector={"ray.io/node-id": node},  # which has the files
         )
-        for batch in results.iter_batches(batch_size=None, prefetch_batches=0):
+        for batch in while_this_node_lives(results.iter_batches(batch_size=None, prefetch_batches=0)):
             for number, pickled in zip(batch["number"], batch["pickled"], strict=True):
                 yield int(number), pickle.loads(pickled)  # noqa: S301  # from a process that this one started
 

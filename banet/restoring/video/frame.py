@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from banet.errors import DataError
 from banet.image import SMALLEST
@@ -52,22 +52,23 @@ class _Colours(NamedTuple):
         return (1 << self.bits) - 1
 
 
-def by_network(network: BANet, *, max_memory: int | None = None) -> Restore:
+def by_network(network: BANet, *, in_one_piece: nn.Module | None = None, max_memory: int | None = None) -> Restore:
     """Return what restores frames in one pass each or, with too little memory for that, as `restore_any_size` does.
 
     Args:
         network: on any device.
+        in_one_piece: see `restore_any_size`.
         max_memory: see `restore_any_size`.
     """
-    device = next(network.parameters()).device
+    device, restore = next(network.parameters()).device, in_one_piece or network
 
     def restored(x_BCHW: Tensor) -> Tensor:
         height, width = x_BCHW.shape[2:]
         need = height * width * bytes_per_pixel(network.config)
         if network.config.attention == "sa" or need < free_memory(device, max_memory) / 2:
-            return network(x_BCHW.contiguous(memory_format=torch.channels_last))  # type: ignore[no-any-return]
+            return restore(x_BCHW.contiguous(memory_format=torch.channels_last))  # type: ignore[no-any-return]
         picture = x_BCHW[0].permute(1, 2, 0).cpu().numpy()
-        y_HWC = torch.from_numpy(restore_any_size(network, picture, max_memory=max_memory))
+        y_HWC = torch.from_numpy(restore_any_size(network, picture, in_one_piece=restore, max_memory=max_memory))
         return y_HWC.permute(2, 0, 1)[None].to(device)
 
     return restored

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from banet.engines import export
+from banet.engines.export import export_network, smallest_side
 from banet.errors import ConfigError, ModelError
 from banet.model.network import BANet
 from banet.model.network_config import BANetConfig
-from banet.restoring import export
-from banet.restoring.export import export_network, smallest_side
 
 TINY = BANetConfig(stem_channels=2, channels=4, modules=1, fusion_channels=2)
 SIZES = [(1, 8, 8), (3, 9, 15), (1, 101, 40), (2, 8, 200)]
