@@ -2,8 +2,9 @@
 
 1. One Ray Train worker takes steps in rounds that take turns: the loop in plain torch on samples made beforehand; the
    same once more, which shows the noise; with DDP alone; with the data stream alone; with both, the agreement between
-   steps and the journal; the same with Ray Data's scheduler left to spin; and plain torch beside a process that takes
-   as much of another core as everything beside the worker did as trained, which shows what the machine does to it.
+   steps and the journal; and plain torch beside a process that takes as much of another core as everything beside the
+   worker did as trained, which shows what the machine does to it. A stream makes as many samples as its turn takes, no
+   more, so that making them counts in full.
 2. How long a checkpoint and a point of the journal take, of the time between two at their defaults.
 3. How long a run whose worker is killed takes until its next step, on a cluster that stands.
 4. Float32, eager, NCHW against bfloat16, compiled, channels_last: rate, memory and the loss curves of both. Without a
@@ -39,7 +40,6 @@ from training_precision import GPU, draw, precisions, recipe_of
 
 from banet.cluster.ray_session import start_ray
 from banet.config import PhaseParams, read_params
-from banet.data.stream import ray_stream
 from banet.data.stream.order import RankSlice
 from banet.model.network import BANet
 from banet.parsing import parse
@@ -52,12 +52,11 @@ from banet.train.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks/results"
-STEPS, WARM_UP, ROUNDS, LOG_EVERY = 100, 20, 9, 20
+STEPS, ROUNDS, LOG_EVERY = 384, 5, 20
 DEFAULT_INTERVAL_S = 300  # between checkpoints: cluster.checkpoint_every
-PAUSE_S = ray_stream.PAUSE_SECONDS
-PLAIN, TRAINED, SPINNING, BESIDE = "plain torch", "as trained", "spinning", "plain torch beside as much"
-DDP, STREAM = {"DDP alone", TRAINED, SPINNING}, {"stream alone", TRAINED, SPINNING}
-ARMS = (PLAIN, "plain torch again", "DDP alone", "stream alone", TRAINED, SPINNING, BESIDE)
+PLAIN, TRAINED, BESIDE = "plain torch", "as trained", "plain torch beside as much"
+DDP, STREAM = {"DDP alone", TRAINED}, {"stream alone", TRAINED}
+ARMS = (PLAIN, "plain torch again", "DDP alone", "stream alone", TRAINED, BESIDE)
 BUSY = """
 import sys, time
 import numpy as np
@@ -88,17 +87,17 @@ def work(config: dict[str, Any]) -> None:
 
     for arm in itertools.islice(itertools.cycle(ARMS), ROUNDS * len(ARMS)):
         stamps: list[float] = []
-        ray_stream.PAUSE_SECONDS = 0.0 if arm == SPINNING else PAUSE_S
 
         def batches(phase: PlannedPhase, step: int, arm: str = arm, stamps: list[float] = stamps) -> Iterator[Batch]:
-            coming, taken = worker.batches(phase, step) if arm in STREAM else repeated(worker, phase), 0.0
+            turn, taken = replace(phase, steps=step + STEPS - phase.first_step), 0.0
+            coming = worker.batches(turn, step) if arm in STREAM else repeated(worker, phase)
             for batch in itertools.islice(coming, STEPS):
+                taken = taken if stamps else busy_elsewhere()
                 stamps.append(time.perf_counter())
-                taken = taken if len(stamps) > WARM_UP else busy_elsewhere()
                 yield batch
             stamps.append(time.perf_counter())
             if arm == TRAINED:
-                shares.append((busy_elsewhere() - taken) / (stamps[-1] - stamps[WARM_UP - 1]))
+                shares.append((busy_elsewhere() - taken) / (stamps[-1] - stamps[0]))
             if arm in STREAM:
                 coming.close()  # type: ignore[attr-defined]  # a generator
                 time.sleep(5)  # its tasks end before the next arm begins
@@ -111,12 +110,12 @@ def work(config: dict[str, Any]) -> None:
             busy = subprocess.Popen([sys.executable, "-c", BUSY, str(min(1.0, shares[-1]))])
             time.sleep(1)
         own: dict[str, Callable[..., None]] = {"report": nothing, "between_steps": nothing}
-        if arm in (TRAINED, SPINNING):
-            waits += [[]] if arm == TRAINED else []
-            own = {"report": report if arm == TRAINED else worker.report, "between_steps": worker.between_steps}
+        if arm == TRAINED:
+            waits.append([])
+            own = {"report": report, "between_steps": worker.between_steps}
         called = network if arm in DDP else model
         fit(worker.training, called, batches, lambda _: ValidationScores(psnr=[0.0]), **own)  # type: ignore[arg-type]
-        times[arm].append(np.diff(stamps[WARM_UP:]).tolist())
+        times[arm].append(np.diff(stamps).tolist())
         if busy is not None:
             busy.kill()
             busy.wait()
@@ -128,7 +127,7 @@ def work(config: dict[str, Any]) -> None:
         json.dumps(
             {
                 "times": times,
-                "waits": [share for each in waits for share in each[WARM_UP // LOG_EVERY :]],
+                "waits": [share for each in waits for share in each[1:]],
                 "point_s": point_s,
                 "shares": shares,
             }
@@ -160,11 +159,11 @@ def loop_cost(job: TrainingJob) -> dict[str, object]:
         run_config=ray.train.RunConfig(storage_path=job.folder, name="rounds"),
     ).fit()
     measured = json.loads(out.read_text())
-    medians = {arm: [statistics.median(values) for values in rounds] for arm, rounds in measured["times"].items()}
-    ratios = {arm: [a / b for a, b in zip(medians[arm], medians[PLAIN], strict=True)] for arm in ARMS[1:]}
-    step_s = statistics.median(medians[PLAIN])
+    means = {arm: [statistics.mean(values) for values in rounds] for arm, rounds in measured["times"].items()}
+    ratios = {arm: [a / b for a, b in zip(means[arm], means[PLAIN], strict=True)] for arm in ARMS[1:]}
+    step_s = statistics.median(means[PLAIN])
     return {
-        "median_step_ms": {arm: 1000 * statistics.median(values) for arm, values in medians.items()},
+        "step_ms": {arm: 1000 * statistics.median(values) for arm, values in means.items()},
         "ratio_to_plain_torch": {arm: statistics.median(values) for arm, values in ratios.items()},
         "ratio_of_each_round": ratios,
         "cores_taken_beside": statistics.median(measured["shares"]),
