@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from banet.commands.options import Positive
 from banet.commands.tables import format_means, format_published, require_table
-from banet.engines.names import Engine, named_version
+from banet.engines.engine_names import Engine, named_version
 from banet.errors import DataError
 
 if TYPE_CHECKING:
@@ -109,15 +109,15 @@ def evaluate(
             summarize=show,
         )
         if engine != "torch":
-            print(_format_agreement(scoring, data, engine))
+            print(_format_against_torch(scoring, data, engine))
 
 
-def _format_agreement(scoring: "Scoring", data: "ShardFolder", engine: Engine) -> str:
+def _format_against_torch(scoring: "Scoring", data: "ShardFolder", engine: Engine) -> str:
     """Compare an engine with torch on the images that are shown of a benchmark."""
     from dataclasses import replace
 
     from banet.data.names import SHARP, TEST
-    from banet.engines.agreement import agreement
+    from banet.engines.against_torch import against_torch
     from banet.model.digest import weights_digest
     from banet.scoring.evaluation import open_model
     from banet.scoring.pictures import sample_rows
@@ -126,7 +126,7 @@ def _format_agreement(scoring: "Scoring", data: "ShardFolder", engine: Engine) -
     (variant,), rows = scoring.variants, data.rows(TEST)
     images = (data.read(rows[place], (variant, SHARP)).images for place in sample_rows(rows))
     pairs = ((pair[variant], pair[SHARP]) for pair in images)
-    found = agreement(network, engine, pairs, digest=weights_digest(scoring.weights))
+    found = against_torch(network, engine, pairs, digest=weights_digest(scoring.weights))
     return (
         f"{named_version(engine)}: at most {found.largest_difference:.4f} dB from torch on {found.images} whole "
         f"images, {found.times_as_fast:.2f} times as fast"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 from cyclopts import Parameter, validators
 
 from banet.commands.options import STANDARD, MemorySize, NamedModel, Place, Positive, load_source, numbers
-from banet.engines.names import Engine, named_version
+from banet.engines.engine_names import Engine, named_version
 from banet.errors import ConfigError, DataError, PartialError
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from banet.closure import code_digests, digest_of
 from banet.engines import export
+from banet.engines.engine_names import NEEDS, Engine, named_version
 from banet.engines.export import INPUT, export_network, smallest_side
-from banet.engines.names import NEEDS, Engine, named_version
 from banet.errors import ModelError
 from banet.files import cache_folder
 from banet.memory import is_too_little_memory

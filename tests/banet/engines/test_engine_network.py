@@ -12,8 +12,8 @@ import torch
 
 from banet.cli import main
 from banet.data.images.codec import read_image, write_image
-from banet.engines import engine_network, names
-from banet.engines.agreement import agreement
+from banet.engines import engine_names, engine_network
+from banet.engines.against_torch import against_torch
 from banet.engines.engine_network import EngineNetwork, with_engine
 from banet.errors import ModelError, ResourceError
 from banet.inference import restore_array
@@ -103,17 +103,17 @@ def test_a_missing_package_is_named_with_the_remedy(
             raise PackageNotFoundError(package)
         return version(package)
 
-    monkeypatch.setattr(names, "version", without_onnxscript)
+    monkeypatch.setattr(engine_names, "version", without_onnxscript)
     with pytest.raises(ResourceError, match=r"onnxscript .*pip install 'banet\[export\]'"):
         with_engine(network(), "onnxruntime", digest=DIGEST)
     assert main(["deblur", "none.png", "out.png", "--engine", "onnxruntime", "--model", "none"]) == 2
     assert "onnxscript" in capfd.readouterr().err
 
 
-def test_agreement_is_measured_in_score_and_time() -> None:
+def test_what_separates_it_from_torch_is_measured_in_score_and_time() -> None:
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (40, 50, 3), dtype=np.uint8) for _ in range(4)]
-    found = agreement(network(), "onnxruntime", zip(images[:2], images[2:], strict=True), digest=DIGEST)
+    found = against_torch(network(), "onnxruntime", zip(images[:2], images[2:], strict=True), digest=DIGEST)
     assert found.images == 2
     assert 0 <= found.largest_difference < 1e-3
     assert found.times_as_fast > 0

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from banet.engines.engine_names import Engine
 from banet.engines.engine_network import with_engine
-from banet.engines.names import Engine
 from banet.image import Image
 from banet.inference import restore
 from banet.metrics import psnr
@@ -16,15 +16,15 @@ from banet.model.network import BANet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Agreement:
-    """Of an engine with torch, over some images."""
+class AgainstTorch:
+    """What separates an engine from torch, over some images."""
 
     images: int
     largest_difference: float  # of PSNR, dB
     times_as_fast: float  # the median image
 
 
-def agreement(network: BANet, engine: Engine, pairs: Iterable[tuple[Image, Image]], *, digest: str) -> Agreement:
+def against_torch(network: BANet, engine: Engine, pairs: Iterable[tuple[Image, Image]], *, digest: str) -> AgainstTorch:
     """Restore images by torch and by an engine, in turns.
 
     Args:
@@ -48,7 +48,9 @@ def agreement(network: BANet, engine: Engine, pairs: Iterable[tuple[Image, Image
         scores = psnr(by_torch, sharp), psnr(by_engine, sharp)
         differences.append(0.0 if scores[0] == scores[1] else abs(scores[0] - scores[1]))
         ratios.append(seconds / engine_seconds)
-    return Agreement(images=len(ratios), largest_difference=max(differences), times_as_fast=statistics.median(ratios))
+    return AgainstTorch(
+        images=len(ratios), largest_difference=max(differences), times_as_fast=statistics.median(ratios)
+    )
 
 
 def _timed(model: nn.Module, image: Image) -> tuple[Image, float]:
