@@ -7,6 +7,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from banet.data.images.video import ffmpeg_errors, first_error
 from banet.errors import ConfigError
@@ -30,7 +31,9 @@ ENCODERS = {  # by codec
     "mjpeg": "mjpeg",
 }
 OPTIONS = {  # of a quality at which nothing of the restored detail is seen to be lost
-    USUAL: {"crf": "17"},
+    USUAL: {"crf": "17"}
+    # Its code for AVX-512 reads memory that nobody has written: the same frames give other bits each time (x264 165).
+    | ({"x264-params": "asm=AVX2"} if torch.backends.cpu.get_cpu_capability() == "AVX512" else {}),
     "libx265": {"crf": "18", "x265-params": "log-level=none"},
     "libvpx": {"crf": "8", "b": "50M"},
     "libvpx-vp9": {"crf": "20", "b": "0", "row-mt": "1", "cpu-used": "2"},

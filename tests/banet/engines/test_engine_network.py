@@ -119,7 +119,7 @@ def test_what_separates_it_from_torch_is_measured_in_score_and_time() -> None:
     assert found.times_as_fast > 0
 
 
-@pytest.mark.parametrize("options", [(), ("--sub-images",), ("--max-memory", "1GiB")])
+@pytest.mark.parametrize("options", [(), ("--sub-images",), ("--max-memory", "16GiB")])
 def test_deblur_restores_by_it_and_does_anew_what_another_engine_has_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], options: tuple[str, ...]
 ) -> None:

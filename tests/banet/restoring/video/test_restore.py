@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import threading
+from collections import deque
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -188,6 +190,24 @@ def run(source: Path, target: Path, *, seconds: float = 0, until: int | None = N
                 break
     assert (process.returncode == 0) == (until is None)
     return lines
+
+
+def test_the_same_frames_become_the_same_bytes_whatever_memory_held_before(tmp_path: Path) -> None:
+    source, ended = film(tmp_path / "a.mp4", size=(90, 160), times=range(0, 40 * 3003, 3003)), threading.Event()
+
+    def fill_and_free() -> None:
+        rng, kept = np.random.default_rng(), deque[object](maxlen=50)
+        while not ended.is_set():
+            kept.append(rng.integers(0, 256, int(rng.integers(1000, 200_000)), dtype=np.uint8))
+
+    thread = threading.Thread(target=fill_and_free)
+    thread.start()
+    try:
+        found = {restored(source, f"{number}.mp4").read_bytes() for number in range(8)}
+    finally:
+        ended.set()
+        thread.join()
+    assert len(found) == 1
 
 
 @pytest.mark.slow
