@@ -1,7 +1,7 @@
 """Time and memory of restoring pictures from 0.25 to 100 megapixels, whole and in pieces; and frames on a GPU.
 
-    python benchmarks/latency.py                 (about 25 minutes on 2 idle cores)
-    python benchmarks/latency.py large           (BANet at 24 megapixels, twice: about 1.5 hours)
+    python benchmarks/latency.py                 (about 12 minutes on 2 idle cores)
+    python benchmarks/latency.py large           (BANet at 24 megapixels, twice: half an hour)
 
 Arms, chosen by name; each keeps what it measured in `benchmarks/results/latency.json`:
 

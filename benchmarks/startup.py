@@ -1,6 +1,6 @@
 """What `banet deblur` costs beside the network: its start from the shell, and reading and writing a folder.
 
-    python benchmarks/startup.py        (about 5 minutes on 2 cores)
+    python benchmarks/startup.py        (about 3 minutes on 2 idle cores)
 
 Aims: a 64x64 picture from the shell in at most 1.3 times what importing torch and loading the weights takes; a folder
 of 1280x720 pictures, read and written as PNG, in at most 1.1 times what its network takes alone, with memory that does

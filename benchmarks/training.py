@@ -12,7 +12,7 @@
 
 Prints, and writes benchmarks/results/training.json and training_losses.svg.
 
-    python benchmarks/training.py        (after `dvc repro shard@mini`; about 15 minutes on 2 idle cores)
+    python benchmarks/training.py        (after `dvc repro shard@mini`; about 12 minutes on 2 idle cores)
 """
 
 import itertools
