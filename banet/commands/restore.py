@@ -36,7 +36,7 @@ def deblur(
     local_crop: Positive | None = None,
     sub_images: bool = False,
     max_memory: MemorySize | None = None,
-    ray: bool | None = None,
+    ray: Annotated[bool | None, Parameter(negative="--no-ray")] = None,
     column: str | None = None,
     encoder: str | None = None,
     crf: int | None = None,

@@ -97,6 +97,12 @@ def test_a_folder_goes_on_after_a_bad_picture_and_is_done_once(
     assert [row["picture"] for row in rows] == ["out/a.png", "out/trip/b.png"]
 
 
+def test_a_named_cluster_is_left_alone_with_no_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")  # nobody listens there
+    assert deblur("photos", "out", "--no-ray") == 0
+    assert (tmp_path / "out/trip/b.png").exists()
+
+
 def test_a_pattern_is_taken_as_a_folder_is(tmp_path: Path) -> None:
     assert deblur("photos/*/*.png", "out") == 0
     assert (tmp_path / "out/trip/b.png").exists()
