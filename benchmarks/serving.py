@@ -122,7 +122,7 @@ def measure(address: str, service: psutil.Process, number: int) -> dict[str, Any
     }
 
 
-def watch_cost(repeats: int = 5) -> dict[str, Any]:
+def watch_cost(repeats: int = 40) -> dict[str, Any]:
     """Milliseconds of a request without the log, and of what the log adds, by size; medians."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)

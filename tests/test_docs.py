@@ -1,17 +1,23 @@
-"""The documentation as a site: all pages are in it, links lead somewhere, nothing is loaded from elsewhere."""
+"""The documentation: its pages as a site, its links, and the commands, options and imports that it shows."""
 
+import ast
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cyclopts import App
+
+from banet.cli import app
 
 ROOT = Path(__file__).parents[1]
 PAGES = {path.name for path in (ROOT / "docs").glob("*.md")}
+TEXTS = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
 
 
 def pages(nav: list[dict[str, Any]]) -> list[str]:
@@ -60,3 +66,35 @@ def test_links_out_of_the_pages_lead_to_files() -> None:
     for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (ROOT / name).read_text(encoding="utf-8")):
             assert (ROOT / target).exists(), f"{name}: {target}"
+
+
+def options(commands: App) -> dict[str, set[str]]:
+    """The options of each command, and of those below it."""
+    found = {}
+    for name in commands:
+        if not name.startswith("-"):
+            below = options(commands[name]).values()
+            own = {option for argument in commands[name].assemble_argument_collection() for option in argument.names}
+            found[name] = own.union({"--help"}, *below)
+    return found
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: page.name)
+def test_the_commands_and_options_that_a_page_shows_exist(page: Path) -> None:
+    known, text = options(app), page.read_text(encoding="utf-8")
+    for option in re.findall(r"`(--[a-z][a-z-]*)", text):
+        assert any(option in of_command for of_command in known.values()), option
+    lines = re.findall(r"^\s*(?:[A-Z_]+=\S+ )*banet ([a-z][a-z-]*)(.*)$", text, re.MULTILINE)
+    for command, line in lines + re.findall(r"`banet ([a-z][a-z-]*)([^`]*)`", text):
+        assert command in known, command
+        given = re.findall(r"(?<=\s)--[a-z][a-z-]*", line.partition("#")[0])
+        assert known[command] >= set(given), (command, line)
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: page.name)
+def test_the_names_that_a_page_imports_of_ours_exist(page: Path) -> None:
+    for program in re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
+        for statement in ast.walk(ast.parse(program)):
+            if isinstance(statement, ast.ImportFrom) and str(statement.module).partition(".")[0] == "banet":
+                module = import_module(str(statement.module))
+                assert all(hasattr(module, alias.name) for alias in statement.names), ast.unparse(statement)

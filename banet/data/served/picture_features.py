@@ -41,13 +41,16 @@ def picture_features(image: Image) -> PictureFeatures:
     smooth = cv2.GaussianBlur(grey, (3, 3), 0)
     detail, contrast = (float(cv2.meanStdDev(each)[1][0, 0]) for each in (cv2.Laplacian(smooth, cv2.CV_16S), smooth))
     top, left = max(0, height - SIDE) // 2, max(0, width - SIDE) // 2
-    detail_left = max(0.0, detail**2 - _LEFT * _noise(grey) ** 2)
+    noise = _noise(grey)
+    detail_left = max(0.0, detail**2 - _LEFT * noise**2)
+    if reduction > 1:
+        noise = _noise(cv2.cvtColor(image[top : top + SIDE, left : left + SIDE], cv2.COLOR_RGB2GRAY))
     return PictureFeatures(
         width=width,
         height=height,
         brightness=float(grey.mean()),
         sharpness=detail_left / contrast**2 if contrast else 0.0,
-        noise=_noise(cv2.cvtColor(image[top : top + SIDE, left : left + SIDE], cv2.COLOR_RGB2GRAY)),
+        noise=noise,
     )
 
 
