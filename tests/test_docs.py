@@ -74,8 +74,8 @@ def options(commands: App) -> dict[str, set[str]]:
     for name in commands:
         if not name.startswith("-"):
             below = options(commands[name]).values()
-            own = {option for argument in commands[name].assemble_argument_collection() for option in argument.names}
-            found[name] = own.union({"--help"}, *below)
+            arguments = commands[name].assemble_argument_collection(default_parameter=app.default_parameter)
+            found[name] = {name for argument in arguments for name in argument.names}.union({"--help"}, *below)
     return found
 
 
