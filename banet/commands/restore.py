@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from cyclopts import Parameter, validators
 
@@ -15,13 +15,11 @@ from banet.engines.engine_names import Engine, named_version
 from banet.errors import ConfigError, DataError, PartialError
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from banet.progress import OnProgress
-    from banet.restoring.batch import BatchOutcome, Restoration
+    from banet.restoring.batch import BatchOutcome, Start
+    from banet.restoring.by_model import PictureOptions
     from banet.restoring.change import Change
     from banet.restoring.input_files import PictureFile
-    from banet.restoring.spread_pictures import Start
 
 
 def deblur(
@@ -79,15 +77,23 @@ def deblur(
         engine: what runs the network; onnxruntime runs it on the CPU, faster than torch and equal but for rounding. It
             needs: pip install 'banet[export]'.
     """
+    from banet.restoring.by_model import PictureOptions
     from banet.restoring.input_files import holds_tables, many_pictures
     from banet.restoring.video.restore import is_video
 
     named_version(engine)  # nothing begins without it
-    clip = Path(given)
+    pictures = PictureOptions(
+        local_crop=local_crop,
+        sub_images=sub_images,
+        quality=quality,
+        compare=compare,
+        engine=engine,
+        max_memory=max_memory,
+    )
+    clip, options = Path(given), _Options(model, pictures, report)
     if clip.is_file() and is_video(clip):
         if sub_images or compare or report or ray or quality is not None:
             raise ConfigError("--sub-images, --compare, --report, --ray and --quality are for pictures: leave them out")
-        options = _Options(model, engine, local_crop=local_crop, max_memory=max_memory)
         note = _video(clip, Path(output), options, encoder=encoder, crf=crf, drop=drop or ())
         print(f"{output}: restored by {note}")
         return
@@ -95,16 +101,15 @@ def deblur(
         raise ConfigError(f"--encoder, --crf and --drop are for videos, {given} is none: leave them out")
     if sub_images and max_memory is not None:
         raise ConfigError("--max-memory does not go with --sub-images, which restores each of them whole: drop one")
-    options = _Options(model, engine, quality, compare, report, local_crop, sub_images, max_memory)
     over_ray = os.environ.get("RAY_ADDRESS") not in (None, "", "local") if ray is None else ray
     if holds_tables(given):
         _deblur_tables(given, Path(output), options, column, over_ray=over_ray)
         return
     if column is not None:
         raise ConfigError(f"--column is for Parquet tables, {given} holds none: leave it out")
-    pictures = None if STANDARD in (given, output) else many_pictures(given, Path(output), compare=compare)
-    if pictures is not None:
-        _deblur_many(given, pictures, Path(output), options, over_ray=over_ray)
+    files = None if STANDARD in (given, output) else many_pictures(given, Path(output), compare=compare)
+    if files is not None:
+        _deblur_many(given, files, Path(output), options, over_ray=over_ray)
     elif ray:
         raise ConfigError(f"--ray is for many pictures, {given} is one: name a folder or a pattern, or leave it out")
     else:
@@ -130,17 +135,17 @@ def _video(
     from banet.restoring.video.frame import by_network
     from banet.restoring.video.restore import restore_video
 
-    network, source, digest = options.network()
-    device = torch.device(fastest_device(gpus=options.engine == "torch"))
-    in_one_piece = with_engine(network.to(device), options.engine, digest=digest)
-    restore = by_network(network, in_one_piece=in_one_piece, max_memory=options.max_memory)
-    engine = "" if options.engine == "torch" else f", {named_version(options.engine)}"
+    (network, source, digest), how = options.network(), options.pictures
+    device = torch.device(fastest_device(gpus=how.engine == "torch"))
+    in_one_piece = with_engine(network.to(device), how.engine, digest=digest)
+    restore = by_network(network, in_one_piece=in_one_piece, max_memory=how.max_memory)
+    engine = "" if how.engine == "torch" else f", {named_version(how.engine)}"
     with enough_memory(str(clip), "make it smaller first"), ProgressBar(clip.name, unit=" frames") as bar:
         note = restore_video(
             restore,
             clip,
             out,
-            identity=f"{digest}, local_crop {options.local_crop}{engine}",
+            identity=f"{digest}, local_crop {how.local_crop}{engine}",
             device=device,
             encoder=encoder,
             crf=crf,
@@ -154,69 +159,30 @@ class _Options(NamedTuple):
     """Of `deblur`."""
 
     model: str | None
-    engine: Engine
-    quality: int | None = None
-    compare: bool = False
+    pictures: "PictureOptions"
     report: Path | None = None
-    local_crop: int | None = None
-    sub_images: bool = False
-    max_memory: int | None = None
 
     def network(self) -> NamedModel:
         """Load the model."""
         from banet.model.network import with_local_strips
 
         found = load_source(self.model)
-        if self.local_crop is not None:
-            found = found._replace(network=with_local_strips(found.network, self.local_crop))
+        if self.pictures.local_crop is not None:
+            found = found._replace(network=with_local_strips(found.network, self.pictures.local_crop))
         return found
 
     def load(
         self, folder: Path | None = None, on_progress: "OnProgress" = lambda done, total: None
     ) -> tuple["Start", str]:
         """Load the model; return what starts it on a device, and where it is from."""
-        from banet.engines.engine_network import with_engine
-        from banet.inference import restore_array_in_parts
         from banet.progress import say
-        from banet.restoring.any_size import restore_any_size
-        from banet.restoring.batch import Restoration
+        from banet.restoring.by_model import by_model
 
         network, source, digest = self.network()
-        if self.max_memory is not None and network.config.attention == "sa":
+        if self.pictures.max_memory is not None and network.config.attention == "sa":
             say("self-attention takes the picture whole: --max-memory is not kept")
-        precision = str(next(network.parameters()).dtype).removeprefix("torch.")
         named = source if source.startswith("models:") else Path(source).name
-        decide = {key: getattr(self, key) for key in ("local_crop", "sub_images", "quality", "compare")}
-        engine = {} if self.engine == "torch" else {"engine": named_version(self.engine)}
-
-        def start(device: str, max_memory: int | None) -> "Restoration":
-            network.to(device if self.engine == "torch" else "cpu")
-            in_one_piece = cache(lambda: with_engine(network, self.engine, digest=digest))  # Ray's driver needs none
-
-            def restore(image: "npt.NDArray[Any]") -> "npt.NDArray[Any]":
-                if self.sub_images:
-                    return restore_array_in_parts(in_one_piece(), image)
-                limits = [limit for limit in (self.max_memory, max_memory) if limit is not None]
-                most = min(limits, default=None)
-                return restore_any_size(
-                    network,
-                    image,
-                    in_one_piece=in_one_piece(),
-                    max_memory=most,
-                    folder=folder,
-                    on_progress=on_progress,
-                )
-
-            return Restoration(
-                restore=restore,
-                config=network.config,
-                facts={"Model": named, "Digest": digest, "Precision": precision}
-                | {key.capitalize(): value for key, value in engine.items()},
-                options=decide | {"model": digest, "precision": precision} | engine,
-                quality=self.quality,
-                compare=self.compare,
-            )
-
+        start = by_model(network, self.pictures, name=named, digest=digest, folder=folder, on_progress=on_progress)
         return start, source
 
 
@@ -228,7 +194,7 @@ def _deblur_one(given: str, output: str, options: _Options) -> None:
     from banet.restoring import batch
 
     out = None if output == STANDARD else Path(output)
-    if out is None and options.compare:
+    if out is None and options.pictures.compare:
         raise ConfigError("--compare writes a second picture, for which standard output has no place: name a file")
     if out is not None and out.is_dir():
         out /= Path(given).name
@@ -255,7 +221,7 @@ def _deblur_one(given: str, output: str, options: _Options) -> None:
     if warning := restored.change.warning():
         say(f"{output}: {warning}")
     _write_report(options.report, {str(out or output): restored.change})
-    notes = "".join(f"; {note}" for note in (*restored.notes, *losses(photograph, ending, options.quality)))
+    notes = "".join(f"; {note}" for note in (*restored.notes, *losses(photograph, ending, options.pictures.quality)))
     print(f"{output}: restored by {source}{notes}", file=sys.stderr if out is None else sys.stdout)
 
 
@@ -289,7 +255,7 @@ def _deblur_tables(given: str, output: Path, options: _Options, column: str | No
     from banet.restoring.tables.image_table import find_image_tables
     from banet.restoring.tables.restore_tables import restore_tables
 
-    if options.compare or options.report:
+    if options.pictures.compare or options.report:
         raise ConfigError(f"--compare and --report are for files of pictures, {given} holds tables: leave them out")
     tables = find_image_tables(given, output, column)
     folder = tables[0].file.target.parent if Path(given).is_file() else output

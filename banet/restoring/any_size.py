@@ -47,7 +47,7 @@ def restore_any_size(
     config, parameter = model.config, next(model.parameters())
     height, width, _ = image.shape
     free = free_memory(parameter.device, max_memory)
-    # Half: the estimate may be off, and others take memory too.
+    # Half: the estimate may be off, onnxruntime takes half as much again, and others take memory too.
     if height * width * bytes_per_pixel(config) < free / 2 or config.attention == "sa":
         try:
             return restore_array(in_one_piece or model, image)

@@ -40,6 +40,10 @@ class Restoration:
     compare: bool = False
 
 
+Start = Callable[[str, int | None], Restoration]
+"""Makes what is done to every picture, for a device and for what its process may hold in memory, bytes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
     """A restored picture, encoded."""

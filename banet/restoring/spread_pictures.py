@@ -13,12 +13,9 @@ from banet.data.images.photograph import PhotographFile
 from banet.errors import BanetError, DataError, ResourceError
 from banet.inference import fastest_device
 from banet.progress import OnProgress
-from banet.restoring.batch import BatchOutcome, Outputs, Restoration, Restored, encode, read, read_file, restore
+from banet.restoring.batch import BatchOutcome, Outputs, Restoration, Restored, Start, encode, read, read_file, restore
 from banet.restoring.budget import available_memory, resident_memory
 from banet.restoring.input_files import PictureFile
-
-Start = Callable[[str, int | None], Restoration]
-"""Makes what is done to every picture, for a device and for what its process may hold in memory, bytes."""
 
 TRIES = 3  # of a picture whose process was killed
 _BLOCKS = 10_000  # at most: what Ray's scheduler holds of each is not nothing

@@ -20,12 +20,13 @@ from banet.restoring.batch import (
     Outputs,
     Restoration,
     Restored,
+    Start,
     encode,
     one_ahead,
     restore,
     writing,
 )
-from banet.restoring.spread_pictures import Row, Start, photograph_of, spread
+from banet.restoring.spread_pictures import Row, photograph_of, spread
 from banet.restoring.tables.image_table import ImageTable, rows_of
 
 BAD = "bad_rows"  # in the record: a line for each

@@ -19,9 +19,9 @@ from banet.model.network import BANet
 from banet.model.network_config import BANetConfig
 from banet.model.weights import save_weights
 from banet.restoring import batch
-from banet.restoring.batch import BatchOutcome, Restoration, restore_all
+from banet.restoring.batch import BatchOutcome, Restoration, Start, restore_all
 from banet.restoring.input_files import RECORD, many_pictures
-from banet.restoring.spread_pictures import Start, restore_over_ray
+from banet.restoring.spread_pictures import restore_over_ray
 
 Pixels = np.ndarray[Any, np.dtype[Any]]
 
