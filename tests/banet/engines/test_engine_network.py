@@ -6,9 +6,11 @@ from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
+from films import film
 
 from banet.cli import main
 from banet.data.images.codec import read_image, write_image
@@ -119,9 +121,26 @@ def test_what_separates_it_from_torch_is_measured_in_score_and_time() -> None:
     assert found.times_as_fast > 0
 
 
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[torch.Size]:
+    """The sizes of what the engine restores."""
+    run, found = EngineNetwork.forward, []
+
+    def noted(network: EngineNetwork, x_BCHW: torch.Tensor) -> torch.Tensor:
+        found.append(x_BCHW.shape)
+        return run(network, x_BCHW)
+
+    monkeypatch.setattr(EngineNetwork, "forward", noted)
+    return found
+
+
 @pytest.mark.parametrize("options", [(), ("--sub-images",), ("--max-memory", "16GiB")])
 def test_deblur_restores_by_it_and_does_anew_what_another_engine_has_done(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], options: tuple[str, ...]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    passes: list[torch.Size],
+    options: tuple[str, ...],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     save_weights(network(), tmp_path / "model")
@@ -135,10 +154,26 @@ def test_deblur_restores_by_it_and_does_anew_what_another_engine_has_done(
         capfd.readouterr()
         assert main([*command, "--engine", "onnxruntime"]) == 0
         assert done in capfd.readouterr().out
+    assert len(passes) == (16 if "--sub-images" in options else 2)
     for number, image in enumerate(before):
         file = tmp_path / f"out/{number}.png"
         assert np.abs(read_image(file).astype(int) - image).max() <= 1
         assert re.search(rb"Engine.{1,3}onnxruntime", file.read_bytes())
+
+
+def test_frames_of_a_video_go_through_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passes: list[torch.Size]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_weights(network(), tmp_path / "model")
+    film(tmp_path / "clip.mkv", "ffv1", size=(40, 64), times=range(0, 3 * 3600, 3600))
+    shown = []
+    for engine in ("torch", "onnxruntime"):
+        assert main(["deblur", "clip.mkv", f"{engine}.mkv", "--model", "model", "--engine", engine]) == 0
+        with av.open(f"{engine}.mkv") as restored:
+            shown.append(np.stack([frame.to_ndarray().astype(int) for frame in restored.decode(video=0)]))
+    assert passes == 3 * [torch.Size((1, 3, 40, 64))]
+    assert np.abs(shown[0] - shown[1]).max() <= 1
 
 
 def test_evaluate_scores_by_torch_and_says_how_far_the_engine_is_from_it(
