@@ -9,6 +9,8 @@ from banet.tracking.store import connect
 from pipelines.stages.entrypoint import run_command
 from pipelines.stages.stage_results import REPORTS
 
+QUIETLY = "MLFLOW_DISABLE_TELEMETRY=true"  # MLflow's pages report home unless their server is told not to
+
 
 def show(reports: Path) -> str:
     """The table of the last report, the path of its page, and the command that opens MLflow's UI.
@@ -20,7 +22,7 @@ def show(reports: Path) -> str:
     if not table.is_file():
         raise DataError(f"{table} is missing: run `dvc repro` first")
     store = connect()
-    command = f".venv/bin/mlflow ui --backend-store-uri {shlex.quote(store.uri)} --host 127.0.0.1"
+    command = f"{QUIETLY} .venv/bin/mlflow ui --backend-store-uri {shlex.quote(store.uri)} --host 127.0.0.1"
     opened = f"open {store.shown}" if sqlite_file(store.uri) is None else command
     return "\n".join(
         (
