@@ -1,10 +1,10 @@
 """How many ranks a node can feed: each reads its own stream, as in a training, and a network that only sleeps takes it.
 
-In rounds of 1, 2, 4 and 8 ranks, each a process with a Ray Data executor of its own, on pictures as large as
+In rounds of 1 to 16 ranks, each a process with a Ray Data executor of its own, on pictures as large as
 GoPro's: the share of time that a rank waits for data, its own CPU (fetching and Ray Data's scheduler), the CPU of the
 tasks that cut crops, and the node's memory. Prints and writes benchmarks/results/ranks.json.
 
-    python benchmarks/ranks.py [--ranks 1 2 4] [--step 0.5]       (about 10 minutes on 2 idle cores)
+    python benchmarks/ranks.py [--ranks 1 2 4] [--step 0.5]       (7 minutes on 2 idle cores)
 """
 
 import argparse
@@ -33,7 +33,7 @@ from banet.data.stream.training_set import TrainingSet
 ROOT = Path(__file__).parents[1]
 CROP, PER_RANK = 256, 1  # the recipe `paper`, a GPU per pair of a batch
 WARM_UP, STEPS = 60, 60
-RANKS = (1, 2, 4, 8)
+RANKS = (1, 2, 4, 8, 16)
 STEP_S = 0.5
 STORE_GIB = 8  # at most, of Ray's object store
 
