@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -113,11 +114,17 @@ def imports(path: str) -> Iterator[str]:
     return closure.imports((ROOT / path).read_text(encoding="utf-8"), package)
 
 
+def nearest(name: str, known: Container[str]) -> str | None:
+    """The longest beginning of a dotted name that is known."""
+    while name and name not in known:
+        name = name.rpartition(".")[0]
+    return name or None
+
+
 def floor(module: str) -> int | None:
     """The floor of a module of ours, None for others and for the house itself."""
-    parts = module.split(".")
-    names = [".".join(parts[: i + 1]) for i in range(len(parts))]
-    return next((FLOORS[name] for name in names if name in FLOORS), None)
+    room = nearest(module, FLOORS)
+    return None if room is None else FLOORS[room]
 
 
 @pytest.mark.parametrize("path", FILES)
@@ -131,6 +138,18 @@ def test_imports_point_down(path: str) -> None:
     for name in imports(path):
         below = floor(name)
         assert below is None or below <= own, f"{path} may not import {name}"
+
+
+@pytest.mark.parametrize("of", ["files", "rooms"])
+def test_no_two_in_the_library_need_each_other(of: str) -> None:
+    """Not even in a function or for types alone: what belongs together is one, what both need stands below."""
+    files = {module_of(path): path for path in FILES if path.startswith("banet/") and path != "banet/__init__.py"}
+    known = files if of == "files" else FLOORS
+    needs: dict[str | None, set[str | None]] = defaultdict(set)
+    for module, path in files.items():
+        one = nearest(module, known)
+        needs[one] |= {nearest(name, known) for name in imports(path)} - {one, None}
+    TopologicalSorter(needs).prepare()  # its error names a circle
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if path.startswith("banet/") and path != "banet/__init__.py"])

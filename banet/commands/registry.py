@@ -13,8 +13,8 @@ from cyclopts import Parameter
 from banet.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
-    from banet.tracking.registry import RegisteredModel
     from banet.tracking.store import Store
+    from banet.tracking.version_files import RegisteredModel
     from banet.tracking.versions import Version
 
 PREFIX = "banet-"  # of every registered model: banet-<training benchmark>

@@ -36,9 +36,9 @@ def cost(
     """
     from dataclasses import replace
 
-    from banet.analysis.training_cost import describe_cost, measure_step, recipe_cost
     from banet.config import RecipeParams, read_model_config, read_params
     from banet.parsing import parse, read_yaml
+    from banet.train.training_cost import describe_cost, measure_step, recipe_cost
 
     chosen = read_params(Path("params.yaml"))
     if recipe is not None:
@@ -63,8 +63,8 @@ def _training_set(benchmark: str, held_out: tuple[str, ...], pairs: int | None) 
 
     Unknown shards are taken for raw ones (3 bytes) of GoPro's images.
     """
-    from banet.analysis.training_cost import GOPRO
     from banet.data.stream.training_set import TrainingSet
+    from banet.train.training_cost import GOPRO
 
     folder = Path("data/shards") / benchmark
     if pairs is not None and not folder.is_dir():

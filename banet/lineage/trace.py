@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from banet.tracking.registry import RECOVERED_FROM, RegisteredModel, none_if_missing
+from banet.tracking.registry import RECOVERED_FROM, none_if_missing
 from banet.tracking.runs import GIT_COMMIT, flatten
 from banet.tracking.store import Store
+from banet.tracking.version_files import RegisteredModel
 from banet.tracking.versions import versions
 
 PREFIX = "banet-"  # of every registered model: banet-<training benchmark>

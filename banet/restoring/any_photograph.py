@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from banet.data.images.colour_profile import ColourProfile, read_profile
-from banet.data.images.photograph import PhotographFile, Samples
+from banet.data.images.photograph_file import PhotographFile, Samples
 
 ROWS = 128  # converted at a time
 

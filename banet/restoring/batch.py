@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from banet.data.images.photograph import PhotographFile, encode_photograph, read_photograph, require_holdable
+from banet.data.images.photograph import encode_photograph, read_photograph, require_holdable
+from banet.data.images.photograph_file import PhotographFile
 from banet.errors import BanetError, DataError, PartialError, ResourceError
 from banet.files import FULL, write_atomically
 from banet.memory import enough_memory

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from banet.data.archives.safety import summary
 from banet.data.images.image_files import IMAGES, find_files
-from banet.data.images.photograph import HEIF
+from banet.data.images.photograph_file import HEIF
 from banet.errors import DataError
 
 RECORD = ".banet-deblur.jsonl"  # in the folder of outputs

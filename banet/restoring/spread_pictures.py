@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from banet.data.images.photograph import PhotographFile
+from banet.data.images.photograph_file import PhotographFile
 from banet.errors import BanetError, DataError, ResourceError
 from banet.inference import fastest_device
 from banet.progress import OnProgress

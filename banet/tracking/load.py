@@ -10,8 +10,8 @@ from banet.model.network import BANet
 from banet.model.weights import load_weights
 
 if TYPE_CHECKING:
-    from banet.tracking.registry import RegisteredModel
     from banet.tracking.store import Store
+    from banet.tracking.version_files import RegisteredModel
 
 _ADDRESS = re.compile(r"models:/+(?P<name>[^/@]+)(?:/(?P<version>\d+)|@(?P<alias>[^/@]+))")
 

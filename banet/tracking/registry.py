@@ -4,7 +4,6 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -16,7 +15,7 @@ from banet.model.digest import weights_digest
 from banet.tracking.pyfunc_package import WEIGHTS_INSIDE, digests, open_saved, save_pyfunc, workspace_sources
 from banet.tracking.runs import finish_run, open_run
 from banet.tracking.store import Store, all_pages
-from banet.tracking.version_files import AGAIN, fetched, is_intact, require_same_code
+from banet.tracking.version_files import AGAIN, RegisteredModel, fetched, is_intact, require_same_code
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -35,22 +34,6 @@ REFUSED = "not_promoted_reason"  # a tag of its own: a version may have been cha
 ORIGIN, LICENCE = "origin", "licence"  # tags: of weights that others trained
 VERSIONS = "mlflow.modelVersions"  # MLflow's own tag of a logged model, by which its UI links a run to the version
 RECOVERED_FROM = "recovered_from_run"  # tag of a run that replaces one unknown to this store
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegisteredModel:
-    """One version of a registered model."""
-
-    name: str  # banet-<training benchmark>
-    version: int
-    digest: str  # SHA-256 of its weights and configuration, hexadecimal
-    run_id: str  # the run that made it
-    code: str = ""  # SHA-256 of the code that it carries, hexadecimal; empty if registered by banet 0.1
-
-    @property
-    def uri(self) -> str:
-        """The address that MLflow and `banet.load_model` take."""
-        return f"models:/{self.name}/{self.version}"
 
 
 def register(

@@ -1,10 +1,10 @@
-"""The files of a registered version, fetched and checked: its weights, and the code that it carries."""
+"""A registered version and its files, fetched and checked: its weights, and the code that it carries."""
 
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from banet.closure import changed_files
 from banet.errors import ModelError
@@ -12,10 +12,23 @@ from banet.model.digest import weights_digest
 from banet.tracking.pyfunc_package import WEIGHTS_INSIDE, digests, saved_sources, workspace_sources
 from banet.tracking.store import Store, require_answer
 
-if TYPE_CHECKING:
-    from banet.tracking.registry import RegisteredModel
-
 AGAIN = "register the weights again (dvc repro --force --single-item register, or banet register)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisteredModel:
+    """One version of a registered model."""
+
+    name: str  # banet-<training benchmark>
+    version: int
+    digest: str  # SHA-256 of its weights and configuration, hexadecimal
+    run_id: str  # the run that made it
+    code: str = ""  # SHA-256 of the code that it carries, hexadecimal; empty if registered by banet 0.1
+
+    @property
+    def uri(self) -> str:
+        """The address that MLflow and `banet.load_model` take."""
+        return f"models:/{self.name}/{self.version}"
 
 
 def require_same_code(held: Path, shown: str) -> None:
@@ -37,7 +50,7 @@ def require_same_code(held: Path, shown: str) -> None:
         )
 
 
-def is_intact(store: Store, model: "RegisteredModel", code: Mapping[str, str]) -> bool:
+def is_intact(store: Store, model: RegisteredModel, code: Mapping[str, str]) -> bool:
     """Whether a version has the weights that it was registered with, and this code."""
     try:
         with fetched(store, model) as held:
@@ -47,7 +60,7 @@ def is_intact(store: Store, model: "RegisteredModel", code: Mapping[str, str]) -
 
 
 @contextmanager
-def fetched(store: Store, model: "RegisteredModel", beside: Path | None = None) -> Iterator[Path]:
+def fetched(store: Store, model: RegisteredModel, beside: Path | None = None) -> Iterator[Path]:
     """The version's files in a temporary folder, after the digest of the weights was checked.
 
     Raises:

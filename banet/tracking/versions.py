@@ -14,12 +14,12 @@ from banet.tracking.registry import (
     PROMOTED_AT,
     REASON,
     REFUSED,
-    RegisteredModel,
     as_registered,
     every_model,
     none_if_missing,
 )
 from banet.tracking.store import Store, all_pages
+from banet.tracking.version_files import RegisteredModel
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -6,8 +6,9 @@ from pathlib import Path
 from banet.config import Params
 from banet.data.manifest import MANIFESTS, read_benchmark
 from banet.errors import BanetError, ConfigError, ModelError
-from banet.tracking.registry import RegisteredModel, find
+from banet.tracking.registry import find
 from banet.tracking.store import connect
+from banet.tracking.version_files import RegisteredModel
 from pipelines.stages.entrypoint import params, run_command
 from pipelines.stages.stage_results import REGISTERED, REPORTS, read_json
 

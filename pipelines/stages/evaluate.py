@@ -13,8 +13,9 @@ from banet.scoring.evaluation import Scoring
 from banet.scoring.scores import ImageScores
 from banet.tracking.evaluations import Evaluation
 from banet.tracking.evaluations import evaluate as evaluate_model
-from banet.tracking.registry import RegisteredModel, pull
+from banet.tracking.registry import pull
 from banet.tracking.store import Store, connect, main_checkout
+from banet.tracking.version_files import RegisteredModel
 from pipelines.stages.entrypoint import params, run_command
 from pipelines.stages.evaluation_report import METRICS, SCORES, EvaluationReport, FilterReport
 from pipelines.stages.stage_results import REGISTERED, REPORTS, read_json, write_json

@@ -11,9 +11,10 @@ from banet.errors import DataError
 from banet.inference import deterministic_convolutions, fastest_device
 from banet.lineage.trace import trace
 from banet.scoring.bootstrap import Difference, paired_bootstrap
-from banet.tracking.registry import RegisteredModel, champion, note_decision, open_version
+from banet.tracking.registry import champion, note_decision, open_version
 from banet.tracking.registry import promote as move_champion
 from banet.tracking.store import Store, connect
+from banet.tracking.version_files import RegisteredModel
 from banet.tracking.versions import attach_card
 from pipelines.model_card import ORIGIN, model_card, read_evaluations
 from pipelines.stages.entrypoint import params, run_command

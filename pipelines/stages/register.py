@@ -5,10 +5,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from banet.config import Params
-from banet.tracking.registry import RegisteredModel
 from banet.tracking.registry import register as register_weights
 from banet.tracking.runs import git_tags
 from banet.tracking.store import Store, connect
+from banet.tracking.version_files import RegisteredModel
 from pipelines.stages.entrypoint import params, run_command
 from pipelines.stages.stage_results import CANDIDATE, REGISTERED, REPORTS, RUN, TrainedBy, read_json, write_json
 from pipelines.version_tags import version_tags

@@ -12,7 +12,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.states import Running
 
-from banet.tracking.registry import RegisteredModel
+from banet.tracking.version_files import RegisteredModel
 from pipelines import flows
 from pipelines.flows import train_banet
 from pipelines.runs import dvc_runs

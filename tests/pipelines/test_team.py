@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from banet.tracking.registry import RegisteredModel, find
+from banet.tracking.registry import find
 from banet.tracking.store import connect
+from banet.tracking.version_files import RegisteredModel
 from pipelines.stages.check import forget_lost
 from pipelines.stages.stage_results import read_json
 from tests.object_store import KEYS, s3_server

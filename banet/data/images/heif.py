@@ -9,7 +9,7 @@ import numpy as np
 from banet.data.images.codec import JPEG_QUALITY, require_writable, usable_profile
 from banet.data.images.exif import upright
 from banet.data.images.header import MOST_PIXELS, TooLargeError, damaged
-from banet.data.images.photograph import HEIF, PhotographFile
+from banet.data.images.photograph_file import HEIF, PhotographFile
 from banet.data.images.video import HDR, USUAL_PRIMARIES
 from banet.errors import DataError, ResourceError
 

@@ -7,7 +7,7 @@ tables OpenCV cannot take over, and TIFF, where OpenCV drops profile and EXIF da
 import io
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -26,46 +26,19 @@ from banet.data.images.codec import (
     usable_profile,
 )
 from banet.data.images.header import FORMATS, Pixels, read_header
+from banet.data.images.heif import encode_heif, read_heif
+from banet.data.images.photograph_file import HEIF, PhotographFile, Samples
 from banet.data.images.tiff import encode_tiff, exif_of_tiff
 from banet.data.images.xmp import with_provenance
 from banet.errors import DataError
 
-Samples = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
-
 _JPEG, _TIFF = (".jpg", ".jpeg", ".jpe", ".jfif", ".jif"), (".tif", ".tiff")
 _PNG, _WEBP, _AVIF = ".png", ".webp", ".avif"
-HEIF = (".heic", ".heif", ".hif")
 _BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"}  # of HEIC, in the first box of a file
 _DEEPEST = {_PNG: 16, **dict.fromkeys(_TIFF, 16), **dict.fromkeys((_AVIF, *HEIF), 12)}  # bits of other formats: 8
 _WITH_ALPHA = (_PNG, _WEBP, _AVIF, *_TIFF, *HEIF)
 _FORMATS = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif", "WEBP": _WEBP, "AVIF": _AVIF}  # others: .png
 _LARGEST_XMP = 65_000  # bytes, in one segment of a JPEG
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PhotographFile:
-    """An upright picture, and what its file says beside it."""
-
-    pixels: Samples  # (height, width, channels): grey, grey and alpha, RGB, RGB and alpha; uint16 above 8 bits
-    bits: int = 8  # of a sample; 10 and 12 in AVIF and HEIC
-    profile: bytes = b""  # ICC; empty: sRGB
-    exif: bytes = b""  # without orientation and thumbnail
-    xmp: bytes = b""
-    ending: str = _PNG  # of its format
-    premultiplied: bool = False  # colours by alpha: a TIFF's "associated" alpha
-    jpeg: Mapping[str, Any] = field(default_factory=dict)  # tables and chroma subsampling, as Pillow takes them
-    heif: Mapping[str, Any] = field(default_factory=dict)  # sampling, tiles and kind of colours, for `encode_heif`
-    notes: tuple[str, ...] = ()  # what of the file is not here
-
-    @property
-    def colours(self) -> Samples:
-        """The pixels without alpha, (height, width, 1 or 3)."""
-        return self.pixels[..., : 1 if self.pixels.shape[2] < 3 else 3]
-
-    @property
-    def alpha(self) -> Samples | None:
-        """The last channel, (height, width), if it is alpha."""
-        return self.pixels[..., -1] if self.pixels.shape[2] in (2, 4) else None
 
 
 def read_photograph(content: bytes, where: str) -> PhotographFile:
@@ -83,8 +56,6 @@ def read_photograph(content: bytes, where: str) -> PhotographFile:
         raise DataError(f"{where} is empty: fetch it again")
     brands = {content[at : at + 4] for at in range(8, min(int.from_bytes(content[:4]), 256), 4)}
     if content[4:8] == b"ftyp" and _BRANDS & brands:
-        from banet.data.images.heif import read_heif
-
         return read_heif(content, where)
     header = read_header(content, where)
     if content.startswith((b"II*\0", b"MM\0*")) and header.format != "TIFF":  # OpenCV would leave out channels or bits
@@ -204,8 +175,6 @@ def encode_photograph(
             held.pixels, exif=held.exif, xmp=held.xmp, profile=held.profile, premultiplied=held.premultiplied
         )
     if ending in HEIF:
-        from banet.data.images.heif import encode_heif
-
         return encode_heif(held, quality)
     if ending == _PNG and pixels.shape[2] == 2 and bits == 8:  # OpenCV has no grey with alpha
         return _encode_grey_alpha(held)

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import pyarrow.parquet as pq
 
-from banet.data.images.photograph import PhotographFile
+from banet.data.images.photograph_file import PhotographFile
 from banet.errors import BanetError, DataError, ResourceError
 from banet.files import sha256_of, whole_file
 from banet.inference import fastest_device

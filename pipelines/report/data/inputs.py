@@ -8,8 +8,8 @@ from banet.analysis.published import PublishedTable
 from banet.data.data_checks import DataChecks
 from banet.model.network_config import BANetConfig
 from banet.scoring.methods import Method
-from banet.tracking.registry import RegisteredModel
 from banet.tracking.runs import RunScores
+from banet.tracking.version_files import RegisteredModel
 from pipelines.report.data.image_rows import ImageRow
 from pipelines.report.data.other_methods import OtherMethod
 from pipelines.stages.evaluation_report import EvaluationReport

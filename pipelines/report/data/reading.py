@@ -9,8 +9,8 @@ from banet.data.data_checks import read_checks
 from banet.errors import DataError
 from banet.model.network_config import BANetConfig
 from banet.scoring.methods import METHODS, read_methods
-from banet.tracking.registry import RegisteredModel
 from banet.tracking.runs import RunScores
+from banet.tracking.version_files import RegisteredModel
 from pipelines.report.data.image_rows import read_images
 from pipelines.report.data.inputs import BenchmarkInputs, LogRow, ReportInputs
 from pipelines.report.data.other_methods import other_method

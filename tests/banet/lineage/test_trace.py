@@ -10,9 +10,10 @@ from banet.lineage.trace import format_lineage, shown, trace
 from banet.model.network import BANet
 from banet.model.network_config import BANetConfig
 from banet.model.weights import save_weights
-from banet.tracking.registry import RegisteredModel, promote, register
+from banet.tracking.registry import promote, register
 from banet.tracking.runs import GIT_COMMIT, finish_run, log_metrics, open_run
 from banet.tracking.store import Store, connect
+from banet.tracking.version_files import RegisteredModel
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),  # MLflow's own queries

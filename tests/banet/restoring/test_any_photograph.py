@@ -7,7 +7,7 @@ import pytest
 import torch
 from icc_profiles import GAMMA, P3, TABLE, profile_of
 
-from banet.data.images.photograph import PhotographFile
+from banet.data.images.photograph_file import PhotographFile
 from banet.inference import restore, restore_array
 from banet.model.network import BANet
 from banet.model.network_config import BANetConfig

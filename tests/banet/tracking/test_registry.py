@@ -14,19 +14,10 @@ from banet.model.digest import weights_digest
 from banet.model.weights import load_weights
 from banet.tracking import registry
 from banet.tracking.pyfunc_package import digests, workspace_sources
-from banet.tracking.registry import (
-    RegisteredModel,
-    champion,
-    find,
-    find_alias,
-    latest_champion,
-    open_version,
-    promote,
-    pull,
-    register,
-)
+from banet.tracking.registry import champion, find, find_alias, latest_champion, open_version, promote, pull, register
 from banet.tracking.runs import finish_run, open_run
 from banet.tracking.store import Store
+from banet.tracking.version_files import RegisteredModel
 
 Weights = Callable[[int], Path]
 BRIGHTER = """

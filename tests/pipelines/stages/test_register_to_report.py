@@ -22,8 +22,9 @@ from banet.metrics.psnr import psnr
 from banet.model.network import BANet
 from banet.model.weights import load_weights, save_weights
 from banet.tracking.pyfunc_package import workspace_sources
-from banet.tracking.registry import RegisteredModel, champion
+from banet.tracking.registry import champion
 from banet.tracking.store import Store
+from banet.tracking.version_files import RegisteredModel
 from pipelines.stages.evaluate import evaluate
 from pipelines.stages.promote import compare, promote
 from pipelines.stages.register import register

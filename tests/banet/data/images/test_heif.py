@@ -12,7 +12,8 @@ import pillow_heif
 import pytest
 
 from banet.data.images.heif import require_output
-from banet.data.images.photograph import PhotographFile, encode_photograph, losses, read_photograph
+from banet.data.images.photograph import encode_photograph, losses, read_photograph
+from banet.data.images.photograph_file import PhotographFile
 from banet.errors import DataError, ResourceError
 
 PROFILE = PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile("sRGB")).tobytes()

@@ -12,7 +12,8 @@ import PIL.JpegImagePlugin
 import pytest
 from icc_profiles import GAMMA, profile_of
 
-from banet.data.images.photograph import PhotographFile, encode_photograph, losses, read_photograph, require_holdable
+from banet.data.images.photograph import encode_photograph, losses, read_photograph, require_holdable
+from banet.data.images.photograph_file import PhotographFile
 from banet.errors import DataError
 
 PROFILE = PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile("sRGB")).tobytes()

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from banet.analysis.training_cost import describe_cost, measure_step, recipe_cost
 from banet.cli import main
 from banet.config import RecipeParams
 from banet.model.network_config import BANetConfig
 from banet.parsing import parse, read_yaml
+from banet.train.training_cost import describe_cost, measure_step, recipe_cost
 
 ROOT = Path(__file__).parents[3]
 CLUSTER = (ROOT / "docs/cluster.md").read_text(encoding="utf-8")
