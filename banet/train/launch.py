@@ -59,15 +59,28 @@ def launch(job: TrainingJob) -> TrainingResult:
         ServiceError: a worker or its node was told to stop; the run can be continued.
         BanetError: whatever stopped a worker, e.g. a loss that is not finite.
     """
-    folder, cluster = RunFolder(Path(job.folder)), job.cluster
+    folder = RunFolder(Path(job.folder))
     result = _result(job, folder)
     if result is not None:
         return result
     start_ray()
     nodes = settled_nodes(folder.journal.note)
-    require_resources(cluster, nodes)
+    require_resources(job.cluster, nodes)
+    end = _run(_trainer(job, folder, nodes), folder, job.cluster.timeout_s + START_S)
+    if end is not None:
+        if end.error is not None:
+            raise getattr(errors, end.error)(end.text)
+        raise _unfinished(folder, end.text)
+    result = _result(job, folder)
+    if result is None:
+        raise ResourceError(f"the last checkpoint in {folder.folder} cannot be read: run the same command again")
+    return result
+
+
+def _trainer(job: TrainingJob, folder: RunFolder, nodes: ClusterNodes) -> "_Trainer":
+    cluster = job.cluster
     most = min(cluster.most, nodes.room(_resources(cluster))) if nodes.leaving else cluster.most
-    trainer = _Trainer(
+    return _Trainer(
         train_worker,
         train_loop_config=asdict(job),
         scaling_config=ray.train.ScalingConfig(
@@ -87,32 +100,30 @@ def launch(job: TrainingJob) -> TrainingResult:
             logging_config=ray.train.LoggingConfig(log_level="CRITICAL"),
         ),
     )
+
+
+def _run(trainer: "_Trainer", folder: RunFolder, start_s: float) -> EarlyEnd | None:
+    """Train; return why the workers left before the end, if they did. Workers may take `start_s` seconds to begin."""
     with (
         errors_as_themselves(),
         this_cluster_alone(),
         _asked_to_stop(folder.stop_request),
-        _start_watched(folder, cluster.timeout_s + START_S),
+        _start_watched(folder, start_s),
     ):
         try:
             with needs_this_node():
                 left = trainer.fit().return_value
         except ServiceError as error:
-            raise ServiceError(f"{error}; {folder.kept}: run the same command again to go on") from None
+            raise _unfinished(folder, str(error)) from None
         except (ray.train.ControllerError, ray.exceptions.RayError) as error:  # the latter if Ray itself is gone
-            text = " ".join(str(error.__cause__ or error).partition("Traceback (most recent")[0].split())[:500].rstrip(
-                " :."
-            )
-            text = f"{type(error).__name__}: {text}; {folder.kept}"
-            raise ServiceError(f"{text}: run the same command again to go on") from None
-    if left is not None:
-        outcome = parse(EarlyEnd, left, where="outcome")
-        if outcome.error is not None:
-            raise getattr(errors, outcome.error)(outcome.text)
-        raise ServiceError(f"{outcome.text}; {folder.kept}: run the same command again to go on")
-    result = _result(job, folder)
-    if result is None:
-        raise ResourceError(f"the last checkpoint in {folder.folder} cannot be read: run the same command again")
-    return result
+            text = str(error.__cause__ or error).partition("Traceback (most recent")[0]
+            text = " ".join(text.split())[:500].rstrip(" :.")
+            raise _unfinished(folder, f"{type(error).__name__}: {text}") from None
+    return None if left is None else parse(EarlyEnd, left, where="outcome")
+
+
+def _unfinished(folder: RunFolder, why: str) -> ServiceError:
+    return ServiceError(f"{why}; {folder.kept}: run the same command again to go on")
 
 
 def _result(job: TrainingJob, folder: RunFolder) -> TrainingResult | None:
