@@ -4,7 +4,9 @@ In rounds of 1 to 16 ranks, each a process with a Ray Data executor of its own, 
 GoPro's: the share of time that a rank waits for data, its own CPU (fetching and Ray Data's scheduler), the CPU of the
 tasks that cut crops, and the node's memory. Prints and writes benchmarks/results/ranks.json.
 
-    python benchmarks/ranks.py [--ranks 1 2 4] [--step 0.5]       (7 minutes on 2 idle cores)
+    [BANET_SAMPLES=FOLDER] python benchmarks/ranks.py [--ranks 1 2 4] [--step 0.5]       (7 minutes on 2 idle cores)
+
+With real frames (`gopro_sample/` in FOLDER) the shards are as large as GoPro's; else they are of generated ones.
 """
 
 import argparse
