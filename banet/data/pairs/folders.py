@@ -2,7 +2,7 @@
 
 import csv
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -52,7 +52,7 @@ def listed_pairs(path: Path, *, split: str, variant: str, pattern: str | None) -
 
     Columns are separated by commas, tabs or blanks, whichever the header uses. Paths are relative to the folder of the
     list. Without that column and a pattern, a sequence is named after the folders that both paths of a pair share.
-    Pairs that are hidden, or left by systems and editors, below the folder of all listed ones are passed over.
+    Pairs that are hidden, or left by systems and editors, beside other listed ones are passed over.
 
     Raises:
         DataError: a missing list, a wrong header, lines with a wrong number of columns, missing pictures: all in one
@@ -89,14 +89,16 @@ def _by_name(folder: Path) -> dict[str, list[PurePosixPath]]:
 
 
 def _without_litter(path: Path, lines: list[Line]) -> list[Line]:
-    """Leave out pictures below a hidden folder; the folder of all listed ones may be hidden itself."""
+    """Leave out pictures that are hidden, and those of a hidden folder beside which others are listed."""
+    rows = {number: row for number, row in lines if isinstance(row, dict)}
     litter: set[int] = set()
     for kind in (BLURRED, SHARP):
-        files = {
-            n: os.path.normpath(path.parent.absolute() / row[kind]) for n, row in lines if not isinstance(row, str)
-        }
-        root = os.path.commonpath(map(os.path.dirname, files.values())) if files else ""
-        litter |= {n for n, file in files.items() if is_ignored(os.path.relpath(file, root))}
+        folders = {n: Path(os.path.normpath(path.parent.absolute() / row[kind])).parents for n, row in rows.items()}
+        below = Counter(folder for each in folders.values() for folder in each)
+        for n, row in rows.items():
+            beside_others = [folder.name for folder in folders[n] if below[folder.parent] > below[folder]]
+            if any(map(is_ignored, (PurePosixPath(row[kind]).name, *beside_others))):
+                litter.add(n)
     if litter:
         say(f"{path}: {len(litter)} pairs are passed over: {LITTER_SAID}")
     return [line for line in lines if line[0] not in litter]

@@ -127,7 +127,7 @@ def test_names_in_two_unicode_forms_are_paired_and_kept_in_one(tmp_path: Path) -
         in_folders(tmp_path)
 
 
-def test_lists_pass_over_what_is_hidden_below_the_folder_of_all(
+def test_lists_pass_over_what_is_hidden_beside_other_listed_pictures(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = [(f".data/{kind}/1.png", f".data/{kind}/.ipynb_checkpoints/1.png") for kind in "bs"]
@@ -135,4 +135,17 @@ def test_lists_pass_over_what_is_hidden_below_the_folder_of_all(
     text = "blurred,sharp\n" + "".join(f"{b},{tmp_path / s}\n" for b, s in zip(*rows, strict=True))
     (pair,) = listed(tmp_path, text)
     assert pair.members["sharp"] == str(tmp_path / ".data/s/1.png")
+    assert "pairs.csv: 1 pairs are passed over: hidden" in capsys.readouterr().err
+
+
+def test_lists_take_a_hidden_folder_and_another_far_from_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made, real = (
+        ("checkout/.runs/pairs/blur/1.png", "checkout/.runs/pairs/sharp/1.png"),
+        ("mine/b/1.png", "mine/s/1.png"),
+    )
+    touch(tmp_path, *made, *real, "mine/b/._1.png")
+    text = "blurred,sharp,sequence\n" + "".join(
+        f"{b},{s},{s[:4]}\n" for b, s in (made, real, ("mine/b/._1.png", real[1]))
+    )
+    assert [pair.sequence for pair in listed(tmp_path, text)] == ["chec", "mine"]
     assert "pairs.csv: 1 pairs are passed over: hidden" in capsys.readouterr().err
